@@ -1,0 +1,41 @@
+"""The clock, given by constructor so that a replay can hold it still."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tell the time. Durations come from `monotonic`, never from two `now` readings."""
+
+    def now(self) -> datetime:
+        """Return the aware UTC moment."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, from an arbitrary start."""
+
+
+class SystemClock:
+    """Read the machine's clocks."""
+
+    def now(self) -> datetime:
+        """Return the aware UTC moment."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return the machine's monotonic seconds."""
+        return time.monotonic()
+
+
+def iso(moment: datetime) -> str:
+    """Write an aware moment as UTC ISO-8601 with microseconds, so that texts sort as times do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_iso(text: str) -> datetime:
+    """Read what `iso` wrote.
+
+    Raises:
+        ValueError: Not such a text.
+    """
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

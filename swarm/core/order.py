@@ -1,0 +1,209 @@
+"""An order and all that becomes of it: the values that the graph passes from node to node."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+STATE_VERSION = 1
+"""Version of `OrderState` as stored; a reader refuses a newer one."""
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands. Every order ends in one of the last five."""
+
+    QUEUED = "queued"
+    WORKING = "working"
+    WAITING = "waiting"
+    """For a person: see the open asks."""
+    PARKED = "parked"
+    """By a limit or a provider; `swarm budget` or `swarm resume` goes on."""
+    DELIVERED = "delivered"
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """True where no more work will be done without a person's word."""
+        return self in (
+            OrderStatus.DELIVERED,
+            OrderStatus.ACCEPTED,
+            OrderStatus.FAILED,
+            OrderStatus.CANCELLED,
+        )
+
+    @property
+    def is_moving(self) -> bool:
+        """True while a worker has, or should have, something to do."""
+        return self in (OrderStatus.QUEUED, OrderStatus.WORKING)
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    PLANNED = "planned"
+    WORKING = "working"
+    WAITING = "waiting"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    """Delivered, but the reviewer still objects after the last rework; shown with the reasons."""
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Never started, because a task it depends on failed."""
+
+    @property
+    def is_done(self) -> bool:
+        """True where the task has a result to build on."""
+        return self in (TaskStatus.ACCEPTED, TaskStatus.REJECTED)
+
+
+class ReasonKind(StrEnum):
+    """Why an order stands still; each has its own exit code at the command line."""
+
+    LIMIT = "limit"
+    PROVIDER = "provider"
+    CONFIG = "config"
+    REJECTED = "rejected"
+    WORK = "work"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reason(_Value):
+    """Say in one sentence why an order is parked or failed, and what helps."""
+
+    kind: ReasonKind
+    text: str
+
+
+class Question(_Value):
+    """Something the company asked the founder."""
+
+    id: str
+    text: str
+    options: tuple[str, ...] = ()
+    answer: str | None = None
+    asked_by: str
+
+
+class Frame(_Value):
+    """What the CEO understood."""
+
+    goal: str
+    success_criteria: tuple[str, ...]
+    kind: str
+    questions: tuple[str, ...] = ()
+
+
+class PlannedTask(_Value):
+    """One part of the plan, given to one role."""
+
+    id: str
+    role: str
+    title: str
+    brief: str
+    depends_on: tuple[str, ...] = ()
+    deliverable: str
+    human_hours: Decimal = Field(gt=0)
+    """Hours a competent person would need, estimated before any work."""
+
+
+class Plan(_Value):
+    """Tasks as a graph; `depends_on` names earlier tasks only, so it has no cycle."""
+
+    approach: str
+    tasks: tuple[PlannedTask, ...]
+
+
+class HoursBand(_Value):
+    """Effort in person-hours at three quantiles."""
+
+    p10: Decimal
+    p50: Decimal
+    p90: Decimal
+
+
+class CostBand(_Value):
+    """Money at three quantiles."""
+
+    p10: Decimal
+    p50: Decimal
+    p90: Decimal
+    currency: str
+
+
+class Baseline(_Value):
+    """What a human team would have needed, frozen before the first working step."""
+
+    hours: HoursBand
+    cost: CostBand
+    method: str
+    sources: tuple[str, ...]
+    author: str
+    frozen_at: datetime | None
+
+
+class Forecast(_Value):
+    """What the order is expected to cost in model calls; None where the model has no price."""
+
+    low: Decimal | None
+    high: Decimal | None
+    currency: str
+    calls_low: int
+    calls_high: int
+
+
+class Verdict(StrEnum):
+    """What a reviewer decided."""
+
+    ACCEPT = "accept"
+    REWORK = "rework"
+
+
+class Review(_Value):
+    """A reviewer's verdict on one attempt; the reviewer is never the author."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    reviewer: str
+
+
+class TaskState(_Value):
+    """What became of one task."""
+
+    status: TaskStatus = TaskStatus.PLANNED
+    attempts: int = 0
+    summary: str = ""
+    files: tuple[str, ...] = ()
+    """Paths of deliverables, relative to the order's workspace."""
+    review: Review | None = None
+    reason: Reason | None = None
+    round: int = 0
+    """How often a person had this task done again; part of its ledger keys."""
+
+
+class OrderState(_Value):
+    """All that the org graph knows of an order; stored as one JSON document after each node."""
+
+    schema_version: Literal[1] = STATE_VERSION
+    text: str
+    language: str | None = None
+    memories: tuple[str, ...] = ()
+    """What was recalled for framing and planning, kept so that a second run sees the same."""
+    frame: Frame | None = None
+    questions: tuple[Question, ...] = ()
+    plan: Plan | None = None
+    revision: int = 0
+    """How often the plan was sent back by a person; the newest revision alone can be signed."""
+    corrections: tuple[str, ...] = ()
+    """What the founder said against earlier revisions or deliveries."""
+    baseline: Baseline | None = None
+    forecast: Forecast | None = None
+    is_signed: bool = False
+    tasks: dict[str, TaskState] = Field(default_factory=dict)
+    answer: str | None = None

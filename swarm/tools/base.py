@@ -1,0 +1,131 @@
+"""What a tool is, what it may return, and what it is given."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from swarm.core.chat import ToolSpec
+from swarm.core.errors import ToolError
+from swarm.core.origin import Origin
+
+
+class Effect(StrEnum):
+    """Say what a tool does to the world; the policy decides by it."""
+
+    READ = "read"
+    WRITE_WORKSPACE = "write_workspace"
+    RUN = "run"
+    NETWORK = "network"
+    MESSAGE = "message"
+    SPEND = "spend"
+    POLICY = "policy"
+
+
+class Arguments(BaseModel):
+    """The arguments of a tool; unknown ones are an error the model is told about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may know of the task it serves."""
+
+    workspace: Path
+    """The order's own folder; the only place a tool may touch."""
+    role: str
+    task_id: str
+    colleagues: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What goes back to the model, and what the agent keeps."""
+
+    content: str
+    origin: Origin = Origin.TOOL
+    is_error: bool = False
+    delivered: tuple[str, ...] = ()
+    """Paths, relative to the workspace, that this call declared deliverables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """Ask the agent loop to give a sub-task to a colleague and come back with the result."""
+
+    role: str
+    title: str
+    brief: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskPerson:
+    """Ask the agent loop to end this attempt until a person has answered."""
+
+    question: str
+    options: tuple[str, ...] = field(default=())
+
+
+
+class Tool(Protocol):
+    """One tool. It holds no state: all it needs comes with the call."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    """What it does and when to use it, for the model."""
+    effect: ClassVar[Effect]
+    Args: ClassVar[type[Arguments]]
+
+    async def run(self, args: Any, context: ToolContext) -> "ToolResult | Handoff | AskPerson":
+        """Do it. `args` is an instance of `Args`.
+
+        Raises:
+            ToolError: The model can mend it; the text says how.
+        """
+
+
+def spec(tool: Tool) -> ToolSpec:
+    """Return the tool as a model sees it, with a schema that needs no `$ref`."""
+    schema = inline_refs(tool.Args.model_json_schema())
+    schema.pop("title", None)
+    return ToolSpec(name=tool.name, description=tool.description, parameters=schema)
+
+
+def inline_refs(schema: dict[str, Any]) -> dict[str, Any]:
+    """Replace each local `$ref` by what it names, and drop titles: providers want flat schemas."""
+    definitions = schema.get("$defs", {})
+
+    def walk(node: Any, *, is_properties: bool = False) -> Any:
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return walk(definitions[node["$ref"].rpartition("/")[2]])
+        return {
+            key: walk(value, is_properties=key == "properties" and not is_properties)
+            for key, value in node.items()
+            if is_properties or key not in ("$defs", "title")
+        }
+
+    flat: dict[str, Any] = walk(schema)
+    return flat
+
+
+def check_arguments(tool: Tool, arguments: str) -> Arguments:
+    """Read the JSON text a model wrote as this tool's arguments.
+
+    Raises:
+        ToolError: No JSON object, or not the right fields; the text names each fault.
+    """
+    try:
+        return tool.Args.model_validate_json(arguments, strict=False)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(p) for p in e['loc']) or 'arguments'}: {e['msg']}"
+            for e in error.errors(include_url=False, include_input=False)[:5]
+        )
+        raise ToolError(f"{tool.name}: {faults}") from error
