@@ -3,8 +3,6 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 STATE_VERSION = 1
@@ -190,7 +188,7 @@ class TaskState(_Value):
 class OrderState(_Value):
     """All that the org graph knows of an order; stored as one JSON document after each node."""
 
-    schema_version: Literal[1] = STATE_VERSION
+    schema_version: int = Field(default=STATE_VERSION, ge=1, le=STATE_VERSION)
     text: str
     language: str | None = None
     memories: tuple[str, ...] = ()
@@ -200,6 +198,8 @@ class OrderState(_Value):
     plan: Plan | None = None
     revision: int = 0
     """How often the plan was sent back by a person; the newest revision alone can be signed."""
+    retry: int = 0
+    """How often a person let a failed order go on; part of its ledger keys."""
     corrections: tuple[str, ...] = ()
     """What the founder said against earlier revisions or deliveries."""
     baseline: Baseline | None = None

@@ -1,0 +1,292 @@
+"""Where concrete classes meet. Nobody else names them."""
+
+import fcntl
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from swarm.channels.base import Channel
+from swarm.channels.registry import CHANNELS
+from swarm.core.clock import Clock, SystemClock
+from swarm.core.errors import ConfigError
+from swarm.core.ids import Ids, RandomIds
+from swarm.core.registry import Registry
+from swarm.core.role import Role
+from swarm.ledger.book import Book
+from swarm.ledger.budget import convert
+from swarm.ledger.effects import EffectBook
+from swarm.ledger.metered import Metered, ModelAccess
+from swarm.ledger.prices import PriceBook
+from swarm.llm import choose
+from swarm.llm.base import LLM
+from swarm.llm.registry import MODELS, adapter_name
+from swarm.memory.sql import SqlMemory
+from swarm.org.loader import Org, builtin_roles, load_org
+from swarm.runtime.company import Company
+from swarm.runtime.documents import Documents
+from swarm.runtime.engine import Engine
+from swarm.runtime.intake import Intake
+from swarm.runtime.office import Office
+from swarm.runtime.worker import Worker
+from swarm.settings import FILE, Environment, make_home
+from swarm.store import schema
+from swarm.store.database import Store
+from swarm.tools.base import Tool
+from swarm.tools.registry import TOOLS
+
+ENGINES = Registry("engine", {"dbos": "swarm.runtime.dbos_engine:DbosEngine"})
+
+COMPANY_YAML = """\
+# What this company is. Every key may also be set in the environment: SWARM_BUDGET__ORDER=5.
+name: My company
+currency: USD
+budget:
+  order: 5        # the most one order may spend on model calls
+  day: 25         # all orders together, each UTC day
+  sign_above: 2   # a plan that may cost more needs your signature
+# llm:
+#   model: anthropic/claude-sonnet-4-5   # unset: found by your keys, local servers, embedded model
+"""
+
+
+class App:
+    """One company, opened from its home. Parts are made when they are first needed."""
+
+    def __init__(
+        self, environment: Environment, *, clock: Clock | None = None, ids: Ids | None = None
+    ) -> None:
+        self.environment = environment
+        self.settings = environment.settings
+        self.home = environment.home
+        self.clock: Clock = clock or SystemClock()
+        self.ids: Ids = ids or RandomIds()
+        self._llms: dict[str, LLM] = {}
+
+    @cached_property
+    def store(self) -> Store:
+        """Return the company's database."""
+        return Store(self.environment.database_url)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Return the durable engine."""
+        engine: Engine = ENGINES.load("dbos")(
+            self.store,
+            executor_id=self._executor_id(),
+            poll_s=self.settings.limits.poll_s,
+            concurrency=self.settings.limits.parallel_orders,
+        )
+        return engine
+
+    @cached_property
+    def choice(self) -> choose.Choice:
+        """Return which model serves, and why; may ask local servers."""
+        return choose.choose(
+            self.settings.llm,
+            keys=self.environment.provider_keys,
+            probe=choose.probe_server,
+            has_local=choose.local_extra_installed(),
+        )
+
+    @cached_property
+    def org(self) -> Org:
+        """Return the roles; raises ConfigError with every mistake in them."""
+        return load_org(
+            builtin_roles(), self.home / "roles", known_tools=TOOLS.names(), known_model=None
+        )
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        """Return the price book with the company's own prices."""
+        return PriceBook.load(overrides=self.settings.prices)
+
+    @cached_property
+    def memory(self) -> SqlMemory:
+        """Return what the company remembers."""
+        return SqlMemory(store=self.store, clock=self.clock, ids=self.ids)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """Return the reader of orders."""
+        return Documents(
+            store=self.store, clock=self.clock, home=self.home, currency=self.settings.currency
+        )
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Return where orders come in."""
+        return Intake(
+            store=self.store,
+            engine=self.engine,
+            clock=self.clock,
+            ids=self.ids,
+            currency=self.settings.currency,
+            budgets=self.settings.budget,
+        )
+
+    @cached_property
+    def office(self) -> Office:
+        """Return where people act on orders."""
+        return Office(
+            store=self.store,
+            engine=self.engine,
+            clock=self.clock,
+            memory=self.memory,
+            currency=self.settings.currency,
+        )
+
+    @cached_property
+    def company(self) -> Company:
+        """Return the company at work."""
+        settings = self.settings
+        book = Book(
+            store=self.store,
+            clock=self.clock,
+            currency=settings.currency,
+            rates=settings.rates,
+            day_limit=settings.budget.day,
+        )
+        return Company(
+            home=self.home,
+            currency=settings.currency,
+            store=self.store,
+            engine=self.engine,
+            clock=self.clock,
+            ids=self.ids,
+            org=self.org,
+            metered=Metered(
+                book=book,
+                prices=self.prices,
+                access=self.access,
+                config=settings.llm,
+                clock=self.clock,
+                currency=settings.currency,
+            ),
+            book=book,
+            prices=self.prices,
+            effects=EffectBook(store=self.store, clock=self.clock),
+            memory=self.memory,
+            budget=settings.budget,
+            limits=settings.limits,
+            default_model=lambda: self.choice.model,
+            load_tools=load_tools,
+            to_company=lambda amount, currency: convert(
+                amount, currency, settings.currency, settings.rates
+            ),
+        )
+
+    def worker(self, channels: Mapping[str, Channel] | None = None) -> Worker:
+        """Return the worker of this home, with the channels it listens to."""
+        return Worker(
+            home=self.home,
+            company=self.company,
+            intake=self.intake,
+            channels=channels or {},
+            close_models=self.close_models,
+        )
+
+    def channels(self) -> dict[str, Channel]:
+        """Return the configured channels."""
+        return {name: CHANNELS.load(name)() for name in self.settings.channels}
+
+    def access(self, model: str) -> ModelAccess:
+        """Return the adapter of a model, made on first use."""
+        name = adapter_name(model)
+        if name not in self._llms:
+            config = self.settings.llm.model_copy(update={"api_base": self.choice.api_base})
+            extra: dict[str, Any] = {"cache": self.home / "cache"} if name == "local" else {}
+            self._llms[name] = MODELS.load(name)(config, **extra)
+        is_own = self.choice.is_own_hardware and model == self.choice.model
+        return ModelAccess(self._llms[name], is_own_hardware=is_own)
+
+    async def close_models(self) -> None:
+        """Close every model adapter that was used."""
+        while self._llms:
+            _, llm = self._llms.popitem()
+            await llm.close()
+
+    def initialise(self) -> bool:
+        """Create or upgrade the company; True if it is new.
+
+        Raises:
+            ConfigError: The home cannot be written, or a newer version made it.
+        """
+        make_home(self.home)
+        with self._set_up_lock():
+            is_new = schema.revision(self.store) is None
+            if not (self.home / FILE).exists():
+                (self.home / FILE).write_text(COMPANY_YAML, encoding="utf-8")
+            if schema.revision(self.store) != schema.HEAD:
+                schema.upgrade(self.store)
+                self.engine.prepare()
+        return is_new
+
+    def check(self) -> None:
+        """Refuse a home that is no company of this version.
+
+        Raises:
+            ConfigError: With the command that helps.
+        """
+        if not (self.home / FILE).exists() and not (self.home / "swarm.db").exists():
+            raise ConfigError(f"There is no company in {self.home} yet: run `swarm init`.")
+        schema.check(self.store)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+    def _executor_id(self) -> str:
+        """Return this home's name for its worker, the same over restarts."""
+        path = self.home / "executor-id"
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            make_home(self.home)
+            fresh = f"home-{uuid.uuid4().hex[:12]}"
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.write_text(fresh, encoding="ascii")
+            try:
+                # A link fails where another process was first, a rename would not.
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                return path.read_text(encoding="ascii").strip()
+            finally:
+                temporary.unlink()
+            return fresh
+
+    def _set_up_lock(self) -> "_FileLock":
+        return _FileLock(self.home / "setup.lock")
+
+
+@dataclass
+class _FileLock:
+    """Let one process at a time set a home up."""
+
+    path: Path
+    _fd: int | None = None
+
+    def __enter__(self) -> None:
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f"{self.path.parent} cannot be written: {error.strerror}.") from error
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+
+def load_tools(role: Role) -> dict[str, Tool]:
+    """Return the tools a role declares, ready to use."""
+    return {name: TOOLS.load(name)() for name in role.tools}
+
+
+def build(environment: Environment) -> App:
+    """Open the company of an environment. Reads nothing until a part is asked for."""
+    return App(environment)

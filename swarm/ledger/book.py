@@ -1,0 +1,384 @@
+"""The ledger's rows: an intent before each attempt at a model call, the charge after it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import IntegrityError
+
+from swarm.core.chat import Message, ModelRequest, RawAnswer
+from swarm.core.clock import Clock, iso, parse_iso
+from swarm.core.errors import BadAnswer, Cancelled, ModelError, Transient
+from swarm.core.money import CostStatus, to_pico
+from swarm.core.order import OrderStatus
+from swarm.core.usage import Usage
+from swarm.ledger import budget
+from swarm.ledger.prices import Price
+from swarm.store.database import Store
+from swarm.store.tables import ledger, orders, tasks
+
+USED, SUPERSEDED, FAILED, INTENT = "used", "superseded", "failed", "intent"
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """Where a call stands in its order; never a position in time."""
+
+    order_id: str
+    node: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a call is made."""
+
+    role: str
+    task_id: str | None
+    token: str
+    """The run's claim on the order or task; a run that lost it may not start another call."""
+    task_limit: Decimal | None = None
+    """The role's budget for one task, in the company's currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The bound of a call's price; `price` is None for an allowed model without one."""
+
+    price: Price | None
+    worst: Decimal
+    """In the company's currency."""
+    currency: str
+    """Of the price row; the company's where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an answer cost."""
+
+    amount: Decimal
+    currency: str
+    status: CostStatus
+    price_id: str | None
+
+    @classmethod
+    def unknown(cls, currency: str) -> "Charge":
+        """Say that nobody knows; never counted as zero."""
+        return cls(Decimal(0), currency, CostStatus.UNPRICED, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An open intent."""
+
+    row_id: int
+    key: CallKey
+    model: str
+    quote: Quote
+    scopes: tuple[str, ...]
+
+
+class Book:
+    """Write and settle ledger rows of one company."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        currency: str,
+        rates: dict[str, Decimal],
+        day_limit: Decimal | None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._currency = currency
+        self._rates = rates
+        self._day_limit = day_limit
+        self._last_messages: dict[tuple[str, str], tuple[int, tuple[Message, ...], str]] = {}
+
+    def to_company(self, amount: Decimal, currency: str) -> Decimal:
+        """Turn an amount into the company's currency; raises ConfigError without a rate."""
+        return budget.convert(amount, currency, self._currency, self._rates)
+
+    async def open(
+        self, key: CallKey, request: ModelRequest, caller: Caller, *, quote: Quote, digest: str
+    ) -> Attempt | RawAnswer:
+        """Reserve the worst case and write the intent, or return the answer already on the books.
+
+        Raises:
+            LimitExceeded: A budget does not cover it; nothing was written.
+            Cancelled: The order stopped, or another run holds the claim.
+        """
+        base, prompt = self._prompt(key, request)
+        now = self._clock.now()
+        worst_pico = to_pico(quote.worst)
+
+        def work(connection: Connection) -> Attempt | RawAnswer:
+            check_claim(connection, key.order_id, caller)
+            rows = connection.execute(_OF_CALL, _call(key)).all()
+            for row in rows:
+                if row.state == USED:
+                    return recorded_answer(row)
+            scopes = self._scopes(connection, key.order_id, caller, day=budget.day_scope(now))
+            budget.reserve(connection, scopes, worst_pico)
+            result = connection.execute(
+                ledger.insert().values(
+                    order_id=key.order_id,
+                    task_id=caller.task_id,
+                    node=key.node,
+                    seq=key.seq,
+                    attempt=len(rows) + 1,
+                    state=INTENT,
+                    role=caller.role,
+                    model=request.model,
+                    digest=digest,
+                    prompt=prompt,
+                    prompt_base=base,
+                    reserved_pico=worst_pico,
+                    cost_pico=0,
+                    currency=quote.currency,
+                    cost_status=CostStatus.UNPRICED.value,
+                    price_id=quote.price.id if quote.price else None,
+                    started_at=iso(now),
+                )
+            )
+            assert result.inserted_primary_key is not None
+            row_id = int(result.inserted_primary_key[0])
+            return Attempt(row_id, key, request.model, quote, tuple(scopes))
+
+        return await self._store.awrite(work)
+
+    async def settle(self, attempt: Attempt, answer: RawAnswer, charge: Charge) -> RawAnswer:
+        """Charge an answer and store it; return the one in use, which may be another run's."""
+        cost_pico = to_pico(self.to_company(charge.amount, charge.currency))
+        values = _answer_values(answer) | {
+            "cost_pico": to_pico(charge.amount),
+            "currency": charge.currency,
+            "cost_status": charge.status.value,
+            "price_id": charge.price_id,
+            "ended_at": iso(self._clock.now()),
+        }
+
+        def work(connection: Connection) -> RawAnswer:
+            used = connection.execute(_USED_OF_CALL, _call(attempt.key)).first()
+            connection.execute(
+                ledger.update()
+                .where(ledger.c.id == attempt.row_id)
+                .values(state=SUPERSEDED if used else USED, **values)
+            )
+            held = _take_hold(connection, attempt.row_id)
+            budget.settle(connection, list(attempt.scopes), reserved_pico=held, cost_pico=cost_pico)
+            return recorded_answer(used) if used else answer
+
+        try:
+            return await self._store.awrite(work)
+        except IntegrityError:
+            # On Postgres two runs may settle at the same moment; the second look finds the first.
+            return await self._store.awrite(work)
+
+    async def fail(self, attempt: Attempt, error: ModelError) -> None:
+        """Close an attempt without an answer.
+
+        Where money may be owed all the same, the hold stays until the order ends and the line is
+        `unpriced`; otherwise the line is a paid zero.
+        """
+        may_be_owed = isinstance(error, BadAnswer) or (
+            isinstance(error, Transient) and error.is_billed_unknown
+        )
+        status = CostStatus.UNPRICED if may_be_owed else CostStatus.PAID
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                ledger.update()
+                .where(ledger.c.id == attempt.row_id)
+                .values(
+                    state=FAILED,
+                    cost_status=status.value,
+                    ended_at=iso(self._clock.now()),
+                    error_kind=error.kind,
+                    error_text=str(error)[:500],
+                )
+            )
+            if not may_be_owed:
+                held = _take_hold(connection, attempt.row_id)
+                budget.settle(connection, list(attempt.scopes), reserved_pico=held, cost_pico=0)
+
+        await self._store.awrite(work)
+
+    def _scopes(
+        self, connection: Connection, order_id: str, caller: Caller, *, day: str
+    ) -> list[str]:
+        budget.open_scope(connection, day, limit=self._day_limit, currency=self._currency)
+        scopes = [budget.order_scope(order_id), day, budget.COMPANY]
+        if caller.task_limit is not None and caller.task_id is not None:
+            task = budget.task_scope(order_id, caller.task_id)
+            budget.open_scope(connection, task, limit=caller.task_limit, currency=self._currency)
+            scopes.append(task)
+        return scopes
+
+    def _prompt(self, key: CallKey, request: ModelRequest) -> tuple[int, str]:
+        """Return how many messages the node's previous call had too, and the rest as JSON.
+
+        A conversation is thus stored once, not once per step.
+        """
+        frame = json.dumps(
+            [request.schema_name, request.schema, [_tool(t) for t in request.tools]],
+            ensure_ascii=False,
+        )
+        lane = (key.order_id, key.node)
+        last_seq, last, last_frame = self._last_messages.get(lane, (-1, (), ""))
+        base = 0
+        if last_seq == key.seq - 1 and request.messages[: len(last)] == last:
+            base = len(last)
+        self._last_messages[lane] = (key.seq, request.messages, frame)
+        document: dict[str, Any] = {
+            "messages": list(request.messages[base:]),
+            "max_output_tokens": request.max_output_tokens,
+            "temperature": request.temperature,
+        }
+        if not base or frame != last_frame:
+            document["schema_name"] = request.schema_name
+            document["schema"] = request.schema
+            document["tools"] = [_tool(t) for t in request.tools]
+        return base, json.dumps(document, ensure_ascii=False)
+
+    def forget(self, order_id: str) -> None:
+        """Drop what is kept in memory of an order's conversations."""
+        for lane in [lane for lane in self._last_messages if lane[0] == order_id]:
+            del self._last_messages[lane]
+
+
+_OF_CALL = sa.select(ledger).where(
+    ledger.c.order_id == sa.bindparam("order_id"),
+    ledger.c.node == sa.bindparam("node"),
+    ledger.c.seq == sa.bindparam("seq"),
+)
+_USED_OF_CALL = _OF_CALL.where(ledger.c.state == USED)
+
+
+def check_claim(connection: Connection, order_id: str, caller: Caller) -> None:
+    """Refuse work for an order that stopped, or by a run that no longer holds the claim.
+
+    Raises:
+        Cancelled: With the reason.
+    """
+    order = connection.execute(
+        sa.select(orders.c.status, orders.c.owner).where(orders.c.id == order_id)
+    ).one()
+    if order.status != OrderStatus.WORKING.value:
+        raise Cancelled(f"the order is {order.status}")
+    owner = order.owner
+    if caller.task_id is not None:
+        owner = connection.execute(
+            sa.select(tasks.c.owner).where(
+                tasks.c.order_id == order_id, tasks.c.task_id == caller.task_id
+            )
+        ).scalar()
+    if owner != caller.token:
+        raise Cancelled("another worker took this over")
+
+
+def _take_hold(connection: Connection, row_id: int) -> int:
+    """Return what the row still holds, and hold nothing more.
+
+    The end of an order may have released it while the call was in flight.
+    """
+    held = connection.execute(
+        sa.select(ledger.c.reserved_pico).where(ledger.c.id == row_id)
+    ).scalar_one()
+    connection.execute(ledger.update().where(ledger.c.id == row_id).values(reserved_pico=0))
+    return int(held)
+
+
+def release_holds(connection: Connection, order_id: str) -> None:
+    """Give back what calls without an answer still hold, when their order ends."""
+    held = connection.execute(
+        sa.select(ledger.c.id, ledger.c.task_id, ledger.c.reserved_pico, ledger.c.started_at).where(
+            ledger.c.order_id == order_id,
+            ledger.c.state.in_([INTENT, FAILED]),
+            ledger.c.reserved_pico > 0,
+        )
+    ).all()
+    for row in held:
+        scopes = [
+            budget.order_scope(order_id),
+            budget.day_scope(parse_iso(row.started_at)),
+            budget.COMPANY,
+        ]
+        if row.task_id is not None:
+            scopes.append(budget.task_scope(order_id, row.task_id))
+        budget.settle(connection, scopes, reserved_pico=row.reserved_pico, cost_pico=0)
+        connection.execute(ledger.update().where(ledger.c.id == row.id).values(reserved_pico=0))
+
+
+def canonical(request: ModelRequest) -> str:
+    """Return the request as canonical JSON: sorted keys, no spaces, all that the model is told."""
+    return json.dumps(
+        {
+            "model": request.model,
+            "messages": request.messages,
+            "schema": request.schema,
+            "tools": [_tool(t) for t in request.tools],
+            "max_output_tokens": request.max_output_tokens,
+            "temperature": request.temperature,
+        },
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recorded_answer(row: "Row[Any]") -> RawAnswer:
+    """Return the answer that a ledger row holds."""
+    usage = None
+    if row.input_tokens is not None:
+        usage = Usage(
+            input_tokens=row.input_tokens,
+            cache_read_tokens=row.cache_read_tokens,
+            cache_write_tokens=row.cache_write_tokens,
+            output_tokens=row.output_tokens,
+            reasoning_tokens=row.reasoning_tokens,
+        )
+    return RawAnswer(
+        body=json.loads(row.answer),
+        model=row.answered_model,
+        usage=usage,
+        latency_s=row.latency_s,
+        raw_usage=json.loads(row.raw_usage),
+    )
+
+
+def _answer_values(answer: RawAnswer) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "answer": json.dumps(answer.body, ensure_ascii=False),
+        "answered_model": answer.model,
+        "raw_usage": json.dumps(answer.raw_usage, ensure_ascii=False),
+        "latency_s": round(answer.latency_s, 6),
+    }
+    if answer.usage is not None:
+        values |= {
+            "input_tokens": answer.usage.input_tokens,
+            "cache_read_tokens": answer.usage.cache_read_tokens,
+            "cache_write_tokens": answer.usage.cache_write_tokens,
+            "output_tokens": answer.usage.output_tokens,
+            "reasoning_tokens": answer.usage.reasoning_tokens,
+        }
+    return values
+
+
+def _call(key: CallKey) -> dict[str, Any]:
+    return {"order_id": key.order_id, "node": key.node, "seq": key.seq}
+
+
+def _tool(tool: Any) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}

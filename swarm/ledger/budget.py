@@ -1,0 +1,189 @@
+"""Budgets: reserve the worst case in one statement, settle with what it really was."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.engine import Connection
+
+from swarm.core.errors import ConfigError, LimitExceeded
+from swarm.core.money import from_pico, plain, to_pico
+from swarm.store.tables import budgets
+
+COMPANY = "company"
+
+
+class BudgetConfig(BaseModel):
+    """Limits in the company's currency; None means no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    order: Decimal | None = Field(default=Decimal(5), gt=0)
+    """The most one order may spend on model calls, unless it is given its own."""
+    day: Decimal | None = Field(default=Decimal(25), gt=0)
+    """The most all orders together may spend on one UTC day."""
+    company: Decimal | None = Field(default=None, gt=0)
+    """The most the company may spend in its life."""
+    sign_above: Decimal | None = Field(default=Decimal(2), ge=0)
+    """A plan whose forecast reaches above this needs the founder's signature; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One scope's limit and what is left of it."""
+
+    scope: str
+    limit: Decimal | None
+    spent: Decimal
+    reserved: Decimal
+    currency: str
+
+
+def order_scope(order_id: str) -> str:
+    """Name the budget of one order."""
+    return f"order:{order_id}"
+
+
+def day_scope(at: datetime) -> str:
+    """Name the budget of one UTC day."""
+    return f"day:{at:%Y-%m-%d}"
+
+
+def task_scope(order_id: str, task_id: str) -> str:
+    """Name the budget of one task, which only a role with its own `budget` has."""
+    return f"task:{order_id}/{task_id}"
+
+
+def open_scope(connection: Connection, scope: str, *, limit: Decimal | None, currency: str) -> None:
+    """Create a scope where it does not exist yet; an existing one keeps its limit."""
+    known = connection.execute(sa.select(budgets.c.scope).where(budgets.c.scope == scope)).first()
+    if known is None:
+        connection.execute(
+            budgets.insert().values(
+                scope=scope,
+                limit_pico=None if limit is None else to_pico(limit),
+                spent_pico=0,
+                reserved_pico=0,
+                currency=currency,
+            )
+        )
+
+
+_RESERVE = (
+    budgets.update()
+    .where(budgets.c.scope.in_(sa.bindparam("scopes", expanding=True)))
+    .where(
+        sa.or_(
+            budgets.c.limit_pico.is_(None),
+            budgets.c.spent_pico + budgets.c.reserved_pico + sa.bindparam("worst")
+            <= budgets.c.limit_pico,
+        )
+    )
+    .values(reserved_pico=budgets.c.reserved_pico + sa.bindparam("worst"))
+)
+
+_SETTLE = (
+    budgets.update()
+    .where(budgets.c.scope.in_(sa.bindparam("scopes", expanding=True)))
+    .values(
+        reserved_pico=budgets.c.reserved_pico - sa.bindparam("reserved"),
+        spent_pico=budgets.c.spent_pico + sa.bindparam("cost"),
+    )
+)
+
+
+def reserve(connection: Connection, scopes: list[str], worst_pico: int) -> None:
+    """Hold `worst_pico` in every scope, or in none; the caller's transaction is undone then.
+
+    Raises:
+        LimitExceeded: One scope has not that much left; the text names it and the way on.
+    """
+    result = connection.execute(_RESERVE, {"scopes": scopes, "worst": worst_pico})
+    if result.rowcount != len(scopes):
+        raise _exceeded(connection, scopes, worst_pico)
+
+
+def settle(
+    connection: Connection, scopes: list[str], *, reserved_pico: int, cost_pico: int
+) -> None:
+    """Replace a hold by what was really spent."""
+    connection.execute(_SETTLE, {"scopes": scopes, "reserved": reserved_pico, "cost": cost_pico})
+
+
+def _exceeded(connection: Connection, scopes: list[str], worst_pico: int) -> LimitExceeded:
+    rows = connection.execute(sa.select(budgets).where(budgets.c.scope.in_(scopes))).all()
+    for row in rows:
+        # A scope the update did reach already holds the new amount.
+        if row.limit_pico is None:
+            continue
+        if row.spent_pico + row.reserved_pico + worst_pico > row.limit_pico:
+            limit, spent = from_pico(row.limit_pico), from_pico(row.spent_pico)
+            name = _spoken(row.scope)
+            return LimitExceeded(
+                f"The {name} of {plain(limit)} {row.currency} does not cover the next model call: "
+                f"{plain(spent)} {row.currency} spent, {_brief(from_pico(row.reserved_pico))} held, "
+                f"up to {_brief(from_pico(worst_pico))} needed. Raise it with "
+                f"`swarm budget {_argument(row.scope)} AMOUNT`.",
+                limit=row.scope,
+                value=limit,
+                unit=row.currency,
+            )
+    raise AssertionError(f"no budget rows for {scopes}")
+
+
+def _brief(amount: Decimal) -> str:
+    return plain(amount.quantize(Decimal("0.000001")))
+
+
+def _spoken(scope: str) -> str:
+    kind = scope.partition(":")[0]
+    return {"order": "order's budget", "day": "day's budget", "task": "role's budget per task"}.get(
+        kind, "company's budget"
+    )
+
+
+def _argument(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return name if kind == "order" else kind
+
+
+def set_limit(connection: Connection, scope: str, limit: Decimal | None, *, currency: str) -> None:
+    """Change a scope's limit, creating the scope where needed."""
+    open_scope(connection, scope, limit=limit, currency=currency)
+    connection.execute(
+        budgets.update()
+        .where(budgets.c.scope == scope)
+        .values(limit_pico=None if limit is None else to_pico(limit))
+    )
+
+
+def find(connection: Connection, scope: str) -> Budget | None:
+    """Return a scope as it stands, or None."""
+    row = connection.execute(sa.select(budgets).where(budgets.c.scope == scope)).first()
+    if row is None:
+        return None
+    return Budget(
+        scope=row.scope,
+        limit=None if row.limit_pico is None else from_pico(row.limit_pico),
+        spent=from_pico(row.spent_pico),
+        reserved=from_pico(row.reserved_pico),
+        currency=row.currency,
+    )
+
+
+def convert(amount: Decimal, currency: str, to: str, rates: dict[str, Decimal]) -> Decimal:
+    """Turn an amount into the company's currency with the rates of `company.yaml`.
+
+    Raises:
+        ConfigError: No rate is set for that currency.
+    """
+    if currency == to:
+        return amount
+    if currency not in rates:
+        raise ConfigError(
+            f"company.yaml: rates: no rate from {currency} to {to}; add `rates: {{{currency}: …}}`, "
+            f"the price of one {currency} in {to}."
+        )
+    return amount * rates[currency]

@@ -1,0 +1,102 @@
+"""What a company is made of, handed to whoever works for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from swarm.agents.agent import Limits
+from swarm.core.clock import Clock
+from swarm.core.ids import Ids
+from swarm.core.registry import Registry
+from swarm.core.role import Role
+from swarm.ledger.book import Book
+from swarm.ledger.budget import BudgetConfig
+from swarm.ledger.effects import EffectBook
+from swarm.ledger.metered import Metered
+from swarm.ledger.prices import PriceBook
+from swarm.memory.base import Memory
+from swarm.org.loader import Org
+from swarm.runtime.engine import Engine
+from swarm.store.database import Store
+from swarm.tools.base import Tool
+
+if TYPE_CHECKING:
+    from swarm.org.graph import OrderWalk, TaskWalk
+
+GRAPHS = Registry(
+    "graph", {"order": "swarm.org.graph:OrderWalk", "task": "swarm.org.graph:TaskWalk"}
+)
+"""Loaded on first use: LangGraph costs a second of a start."""
+
+
+class LimitsConfig(BaseModel):
+    """How far one order may go. Environment: `SWARM_LIMITS__<FIELD>`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: int = Field(default=25, ge=1)
+    """Model calls of one attempt at a task."""
+    task_s: float = Field(default=3600, gt=0)
+    """Longest attempt at a task, in seconds."""
+    delegations: int = Field(default=20, ge=0)
+    """Sub-tasks that the roles of one task may hand to colleagues."""
+    depth: int = Field(default=3, ge=0)
+    """How deep sub-tasks may nest."""
+    parallel_orders: int = Field(default=50, ge=1)
+    """Orders one worker works at the same time."""
+    poll_s: float = Field(default=0.2, gt=0)
+    """How often a worker looks for new work, in seconds."""
+
+
+@dataclass(frozen=True)
+class Company:
+    """One company at work."""
+
+    home: Path
+    currency: str
+    store: Store
+    engine: Engine
+    clock: Clock
+    ids: Ids
+    org: Org
+    metered: Metered
+    book: Book
+    prices: PriceBook
+    effects: EffectBook
+    memory: Memory
+    budget: BudgetConfig
+    limits: LimitsConfig
+    default_model: Callable[[], str]
+    """The company's model; looked up on first use, since looking may ask a local server."""
+    load_tools: Callable[[Role], Mapping[str, Tool]]
+    to_company: Callable[[Decimal, str], Decimal]
+
+    def workspace(self, order_id: str) -> Path:
+        """Return the folder of an order's files."""
+        return self.home / "workspace" / order_id
+
+    def model_of(self, role: Role) -> str:
+        """Return the model a role thinks with."""
+        return role.model or self.default_model()
+
+    @property
+    def agent_limits(self) -> Limits:
+        """Return how far one attempt may go."""
+        return Limits(steps=self.limits.steps, seconds=self.limits.task_s)
+
+    @cached_property
+    def order_walk(self) -> "OrderWalk":
+        """Return the path of an order."""
+        walk: OrderWalk = GRAPHS.load("order")()
+        return walk
+
+    @cached_property
+    def task_walk(self) -> "TaskWalk":
+        """Return the path of a task."""
+        walk: TaskWalk = GRAPHS.load("task")()
+        return walk

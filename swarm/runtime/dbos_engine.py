@@ -1,0 +1,137 @@
+"""DBOS behind the engine port. Its rows stand in the company's own database.
+
+Only public names of `dbos` are used, and none of its steps: ours are ledger rows.
+"""
+
+import asyncio
+import contextvars
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, SetWorkflowID
+from sqlalchemy.engine import Connection
+
+from swarm.runtime.engine import Argument, Workflow
+from swarm.store.database import Store
+
+# Changed only when a running segment could not be run again from its start by newer code.
+WORK_VERSION = "1"
+QUEUE = "orders"
+
+
+class JsonSerializer(Serializer):
+    """Keep arguments as JSON: a pickle in a database is code for whoever can write to it."""
+
+    def serialize(self, data: Any) -> str:
+        """Write plain values as JSON."""
+        if isinstance(data, BaseException):
+            return json.dumps({"error": f"{type(data).__name__}: {data}"})
+        return json.dumps(data)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        """Read what `serialize` wrote; an error comes back as an error."""
+        data = json.loads(serialized_data)
+        if isinstance(data, dict) and set(data) == {"error"}:
+            return RuntimeError(data["error"])
+        return data
+
+    def name(self) -> str:
+        """Name the format in the engine's rows."""
+        return "swarm_json"
+
+
+class DbosEngine:
+    """Work segments and tasks with DBOS, in this process."""
+
+    def __init__(self, store: Store, *, executor_id: str, poll_s: float, concurrency: int) -> None:
+        self._store = store
+        self._executor_id = executor_id
+        self._poll_s = poll_s
+        self._concurrency = concurrency
+        self._client: DBOSClient | None = None
+        self._workflows: dict[str, Any] = {}
+
+    def prepare(self) -> None:
+        """Create or upgrade the engine's tables."""
+        _quiet()
+        DBOS.migrate(self._store.url)
+
+    def enqueue(
+        self, connection: Connection, workflow: str, workflow_id: str, *arguments: Argument
+    ) -> None:
+        """Enqueue in the caller's transaction, for whichever worker is the newest."""
+        if self._client is None:
+            _quiet()
+            self._client = DBOSClient(
+                system_database_engine=self._store.engine,
+                serializer=JsonSerializer(),
+                lazy=True,
+                application_name="swarm",
+            )
+        self._client.enqueue_in_transaction(
+            connection,
+            {"workflow_name": workflow, "queue_name": QUEUE, "workflow_id": workflow_id},
+            *arguments,
+        )
+
+    async def start(self, workflows: Mapping[str, Workflow]) -> None:
+        """Launch DBOS; it recovers what this executor left, then polls its queue."""
+        _quiet()
+        config: DBOSConfig = {
+            "name": "swarm",
+            "system_database_engine": self._store.engine,
+            "executor_id": self._executor_id,
+            "application_version": WORK_VERSION,
+            "serializer": JsonSerializer(),
+            "log_level": "CRITICAL",
+            "enable_otlp": False,
+            "run_migrations": True,
+        }
+        DBOS(config=config)
+        for name, function in workflows.items():
+            self._workflows[name] = DBOS.workflow(name=name, max_recovery_attempts=1000)(
+                _plain(function)
+            )
+        DBOS.launch()
+        await DBOS.register_queue_async(
+            QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s
+        )
+
+    async def run_child(self, workflow: str, workflow_id: str, *arguments: Argument) -> None:
+        """Start the workflow outside the parent's own context and wait for it.
+
+        Inside it, the engine would number the child by the order of arrival, and a second run
+        with another order of arrival would take one task's result for another's.
+        """
+
+        async def start_and_wait() -> None:
+            with SetWorkflowID(workflow_id):
+                handle = await DBOS.start_workflow_async(self._workflows[workflow], *arguments)
+            await handle.get_result(polling_interval_sec=0.1)
+
+        loop = asyncio.get_running_loop()
+        await loop.create_task(start_and_wait(), context=contextvars.Context())
+
+    async def stop(self) -> None:
+        """Stop polling; running workflows stay PENDING and are recovered at the next start."""
+        await asyncio.to_thread(
+            DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=0
+        )
+        self._client = None
+
+
+def _plain(function: Workflow) -> Any:
+    """Wrap a bound method, so that the engine sees a function of plain arguments."""
+
+    async def run(*arguments: Argument) -> None:
+        await function(*arguments)
+
+    run.__name__ = run.__qualname__ = getattr(function, "__name__", "run")
+    return run
+
+
+def _quiet() -> None:
+    # One of its start-up lines advertises a hosted console.
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)

@@ -1,0 +1,36 @@
+"""The port of the durable engine: it says whether and where work stands, and loses none of it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias
+
+from sqlalchemy.engine import Connection
+
+Argument: TypeAlias = str | int
+Workflow: TypeAlias = Callable[..., Awaitable[None]]
+
+SEGMENT, TASK = "segment", "task"
+
+
+class Engine(Protocol):
+    """Run named workflows to their end, also over the death of the process.
+
+    A workflow is known by its id: the same id twice is one workflow. A workflow may be run again
+    from its start, so all it does must bear repetition.
+    """
+
+    def prepare(self) -> None:
+        """Create or upgrade the engine's own tables. Running it again changes nothing."""
+
+    def enqueue(
+        self, connection: Connection, workflow: str, workflow_id: str, *arguments: Argument
+    ) -> None:
+        """Enqueue within the caller's transaction: both are committed, or neither."""
+
+    async def start(self, workflows: Mapping[str, Workflow]) -> None:
+        """Begin to work, and take up what an earlier process left."""
+
+    async def run_child(self, workflow: str, workflow_id: str, *arguments: Argument) -> None:
+        """Run a workflow in this process and wait for its end; a known id is waited for."""
+
+    async def stop(self) -> None:
+        """Stop taking work; what runs is left to be taken up again."""

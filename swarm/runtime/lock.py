@@ -1,0 +1,61 @@
+"""One worker per home: a lock that the operating system drops when its holder dies."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from swarm.core.errors import ConfigError
+
+
+class WorkerLock:
+    """Hold `worker.lock` of a home; its text is the holder's process id."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "worker.lock"
+        self._fd: int | None = None
+
+    def __enter__(self) -> "WorkerLock":
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            raise ConfigError(
+                f"A worker with process id {holder(self._path.parent) or 'unknown'} already works "
+                f"in {self._path.parent}. Ordering and approving work beside it; a second worker "
+                "needs its own home, or Postgres."
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._fd = fd
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+
+def holder(home: Path) -> int | None:
+    """Return the process id of the worker of a home, or None where none works."""
+    path = home / "worker.lock"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        return int(text) if text.isdigit() else 0
+    else:
+        return None
+    finally:
+        os.close(fd)

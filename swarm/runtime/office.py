@@ -1,0 +1,420 @@
+"""The desk where people act on orders: answer, sign, refuse, accept, cancel, raise a budget.
+
+Each act is one transaction that moves the order by compare-and-set, so that the same click twice
+acts once, and a click that lost a race changes nothing and says so.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from swarm.core.clock import Clock, iso
+from swarm.core.errors import Conflict, InvalidInput, NotFound
+from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
+from swarm.core.origin import Origin
+from swarm.core.registry import nearest
+from swarm.core.text import clean_text
+from swarm.ledger import budget
+from swarm.ledger.book import release_holds
+from swarm.memory.base import Memory, MemoryKind
+from swarm.runtime import records
+from swarm.runtime.engine import SEGMENT, Engine
+from swarm.runtime.intake import check_budget
+from swarm.runtime.records import segment_id
+from swarm.store.database import Store
+from swarm.store.tables import asks, orders
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Something that waits for a person."""
+
+    id: str
+    order_id: str
+    task_id: str | None
+    kind: str
+    asked_by: str
+    text: str
+    options: tuple[str, ...]
+    created_at: str
+
+
+class Office:
+    """Act on orders in a person's name."""
+
+    def __init__(
+        self, *, store: Store, engine: Engine, clock: Clock, memory: Memory, currency: str
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._memory = memory
+        self._currency = currency
+
+    def inbox(self, *, is_shown: bool = True) -> list[Ask]:
+        """Return what waits for a person, oldest first; showing it starts the founder's clock."""
+        now = iso(self._clock.now())
+
+        def work(connection: Connection) -> list[Ask]:
+            rows = connection.execute(
+                sa.select(asks).where(asks.c.state == "open").order_by(asks.c.created_at, asks.c.id)
+            ).all()
+            if is_shown:
+                connection.execute(
+                    asks.update()
+                    .where(asks.c.state == "open", asks.c.shown_at.is_(None))
+                    .values(shown_at=now)
+                )
+            return [_ask(row) for row in rows]
+
+        return self._store.write(work) if is_shown else self._store.read(work)
+
+    def answer(self, target: str, text: str, *, by: str) -> str:
+        """Answer a question by its id, or all open questions of an order by the order's id.
+
+        Returns:
+            The order's id. It goes on once nothing is open any more.
+
+        Raises:
+            NotFound, InvalidInput, Conflict: Nothing was changed.
+        """
+        text = clean_text(text).strip()
+        if not text:
+            raise InvalidInput("The answer is empty: write something.")
+
+        def work(connection: Connection) -> str:
+            found = self._open_asks(connection, target, kinds=("question", "choice"))
+            self._close_asks(connection, found, text, by)
+            return self._go_on(connection, found[0].order_id)
+
+        order_id = self._store.write(work)
+        self._learn(order_id, f"Asked, the founder answered: {text}")
+        return order_id
+
+    def choose(self, target: str, number: int, *, by: str) -> str:
+        """Choose option `number`, counted from 1, of a choice.
+
+        Raises:
+            NotFound, InvalidInput, Conflict: Nothing was changed.
+        """
+
+        def work(connection: Connection) -> tuple[str, str]:
+            found = self._open_asks(connection, target, kinds=("choice",))
+            if len(found) > 1:
+                names = ", ".join(ask.id for ask in found)
+                raise InvalidInput(f"{target} has several open choices: name one of {names}.")
+            options = json.loads(found[0].options)
+            if not 1 <= number <= len(options):
+                raise InvalidInput(f"There is no option {number}: choose 1 to {len(options)}.")
+            self._close_asks(connection, found, options[number - 1], by)
+            return self._go_on(connection, found[0].order_id), options[number - 1]
+
+        order_id, option = self._store.write(work)
+        self._learn(order_id, f"Given a choice, the founder picked: {option}")
+        return order_id
+
+    def approve(self, target: str, *, by: str) -> str:
+        """Sign what an order asks a signature for.
+
+        Raises:
+            NotFound, Conflict: Nothing was changed.
+        """
+
+        def work(connection: Connection) -> str:
+            found = self._open_asks(connection, target, kinds=("approval",))
+            self._close_asks(connection, found, "approved", by)
+            return self._go_on(connection, found[0].order_id, update={"is_signed": True})
+
+        return self._store.write(work)
+
+    def reject(self, target: str, reason: str, *, by: str) -> str:
+        """Send a plan, or a delivered order, back with a reason; the head plans anew.
+
+        Raises:
+            NotFound, InvalidInput, Conflict: Nothing was changed.
+        """
+        reason = clean_text(reason).strip()
+        if not reason:
+            raise InvalidInput('Say why: `swarm reject ID "what should be different"`.')
+
+        def work(connection: Connection) -> str:
+            order_id = self._order_of(connection, target)
+            row = records.find(connection, order_id)
+            if row.status == OrderStatus.DELIVERED.value:
+                return self._revise(connection, row, reason)
+            found = self._open_asks(connection, target, kinds=("approval",))
+            self._close_asks(connection, found, f"rejected: {reason}", by)
+            return self._revise(connection, row, reason)
+
+        order_id = self._store.write(work)
+        self._learn(order_id, f"The founder refused a plan or result: {reason}")
+        return order_id
+
+    def accept(self, order_id: str, *, by: str) -> None:
+        """Take responsibility for what was delivered, by name.
+
+        Raises:
+            NotFound, Conflict: Not delivered; nothing was changed.
+        """
+
+        def work(connection: Connection) -> None:
+            row = records.find(connection, order_id)
+            if row.status == OrderStatus.ACCEPTED.value:
+                raise Conflict(f"{order_id} was already accepted by {row.accepted_by}.")
+            if row.status != OrderStatus.DELIVERED.value:
+                raise Conflict(f"{order_id} is {row.status}: only a delivered order is accepted.")
+            self._move(
+                connection,
+                row,
+                status=OrderStatus.ACCEPTED.value,
+                accepted_at=iso(self._clock.now()),
+                accepted_by=by,
+            )
+
+        self._store.write(work)
+
+    def cancel(self, order_id: str, *, by: str) -> None:
+        """Stop an order before its next step; what was done and spent stays on its receipt.
+
+        Raises:
+            NotFound, Conflict: It already ended.
+        """
+
+        def work(connection: Connection) -> None:
+            row = records.find(connection, order_id)
+            if OrderStatus(row.status).is_final:
+                raise Conflict(f"{order_id} is already {row.status}.")
+            self._move(
+                connection,
+                row,
+                status=OrderStatus.CANCELLED.value,
+                reason=json.dumps({"kind": "rejected", "text": f"Cancelled by {by}."}),
+                owner=None,
+            )
+            self._void_asks(connection, order_id)
+            release_holds(connection, order_id)
+
+        self._store.write(work)
+
+    def resume(self, order_id: str) -> None:
+        """Let a parked or failed order go on; failed tasks start another round.
+
+        Raises:
+            NotFound, Conflict: It is neither parked nor failed.
+        """
+
+        def work(connection: Connection) -> None:
+            row = records.find(connection, order_id)
+            if row.status not in (OrderStatus.PARKED.value, OrderStatus.FAILED.value):
+                raise Conflict(
+                    f"{order_id} is {row.status}: only a parked or failed order resumes."
+                )
+            state = _another_round(records.read_state(row.state))
+            if row.status == OrderStatus.FAILED.value:
+                # Answers that failed stay on the books under their old keys.
+                state = state.model_copy(update={"retry": state.retry + 1})
+            self._restart(connection, row, state)
+
+        self._store.write(work)
+
+    def budgets(self) -> list[budget.Budget]:
+        """Return the company's budget and today's, as far as they exist."""
+        scopes = [budget.COMPANY, budget.day_scope(self._clock.now())]
+
+        def work(connection: Connection) -> list[budget.Budget]:
+            found = (budget.find(connection, scope) for scope in scopes)
+            return [item for item in found if item is not None]
+
+        return self._store.read(work)
+
+    def set_budget(self, target: str, amount: Decimal | None) -> list[str]:
+        """Set the limit of an order, of `day` (today) or of the `company`.
+
+        Returns:
+            The ids of parked orders that now go on.
+
+        Raises:
+            NotFound, InvalidInput: Nothing was changed.
+        """
+        check_budget(amount)
+        fixed = {"company": budget.COMPANY, "day": budget.day_scope(self._clock.now())}
+
+        def work(connection: Connection) -> list[str]:
+            scope = fixed.get(target)
+            if scope is None:
+                scope = budget.order_scope(records.find(connection, target).id)
+            budget.set_limit(connection, scope, amount, currency=self._currency)
+            only = None if target in fixed else target
+            return self._unpark(connection, only)
+
+        return self._store.write(work)
+
+    def _unpark(self, connection: Connection, only: str | None) -> list[str]:
+        """Let orders parked at a budget go on: all, or the one named."""
+        query = sa.select(orders).where(orders.c.status == OrderStatus.PARKED.value)
+        rows = connection.execute(query).all()
+        moved = []
+        for row in rows:
+            is_meant = only is None or row.id == only
+            if is_meant and json.loads(row.reason or "{}").get("kind") == "limit":
+                self._restart(connection, row, _another_round(records.read_state(row.state)))
+                moved.append(row.id)
+        return moved
+
+    def _open_asks(self, connection: Connection, target: str, *, kinds: Sequence[str]) -> list[Any]:
+        rows = connection.execute(
+            sa.select(asks)
+            .where(sa.or_(asks.c.id == target, asks.c.order_id == target))
+            .order_by(asks.c.created_at, asks.c.id)
+        ).all()
+        found = [row for row in rows if row.state == "open" and row.kind in kinds]
+        if found:
+            return found
+        named = next((row for row in rows if row.id == target), None)
+        if named is not None and named.state != "open":
+            raise Conflict(f"{target} was already {named.state}; nothing was changed.")
+        if named is None:
+            row = records.find(connection, self._order_of(connection, target))
+            raise Conflict(f"{row.id} is {row.status} and has no open {' or '.join(kinds)}.")
+        raise InvalidInput(f"{target} is a {named.kind}, not a {' or '.join(kinds)}.")
+
+    def _order_of(self, connection: Connection, target: str) -> str:
+        """Return the order that a target, an order's or an ask's id, belongs to."""
+        found = connection.execute(sa.select(asks.c.order_id).where(asks.c.id == target)).scalar()
+        if found is not None:
+            return str(found)
+        if connection.execute(sa.select(orders.c.id).where(orders.c.id == target)).first() is None:
+            known = [*connection.execute(sa.select(orders.c.id)).scalars()]
+            known += connection.execute(sa.select(asks.c.id)).scalars()
+            raise NotFound(f"There is no order or question {target!r}{nearest(target, known)}.")
+        return target
+
+    def _close_asks(self, connection: Connection, found: Sequence[Any], text: str, by: str) -> None:
+        now = iso(self._clock.now())
+        result = connection.execute(
+            asks.update()
+            .where(asks.c.id.in_([ask.id for ask in found]), asks.c.state == "open")
+            .values(state="answered", answer=text, answered_by=by, answered_at=now)
+        )
+        if result.rowcount != len(found):
+            raise Conflict("Somebody else answered at the same moment; nothing was changed.")
+
+    def _go_on(
+        self, connection: Connection, order_id: str, *, update: dict[str, Any] | None = None
+    ) -> str:
+        """Enqueue the next segment once nothing of the order is open any more."""
+        is_open = connection.execute(
+            sa.select(asks.c.id).where(asks.c.order_id == order_id, asks.c.state == "open").limit(1)
+        ).first()
+        row = records.find(connection, order_id)
+        if is_open is None and row.status == OrderStatus.WAITING.value:
+            state = self._with_answers(connection, row)
+            self._restart(connection, row, state.model_copy(update=update or {}))
+        return order_id
+
+    def _with_answers(self, connection: Connection, row: Any) -> OrderState:
+        state = records.read_state(row.state)
+        said = dict(
+            connection.execute(
+                sa.select(asks.c.id, asks.c.answer).where(
+                    asks.c.order_id == row.id, asks.c.state == "answered"
+                )
+            )
+            .tuples()
+            .all()
+        )
+        questions = tuple(
+            q.model_copy(update={"answer": said.get(q.id, q.answer)}) for q in state.questions
+        )
+        return state.model_copy(update={"questions": questions})
+
+    def _revise(self, connection: Connection, row: Any, reason: str) -> str:
+        state = records.read_state(row.state)
+        self._void_asks(connection, row.id)
+        self._restart(
+            connection,
+            row,
+            state.model_copy(
+                update={
+                    "plan": None,
+                    "baseline": None,
+                    "forecast": None,
+                    "is_signed": False,
+                    "tasks": {},
+                    "answer": None,
+                    "revision": state.revision + 1,
+                    "corrections": (*state.corrections, reason),
+                }
+            ),
+        )
+        return str(row.id)
+
+    def _restart(self, connection: Connection, row: Any, state: OrderState) -> None:
+        """Move an order to its next segment and enqueue it."""
+        segment = row.segment + 1
+        self._move(
+            connection,
+            row,
+            status=OrderStatus.QUEUED.value,
+            segment=segment,
+            state=state.model_dump_json(),
+            reason=None,
+            owner=None,
+        )
+        self._engine.enqueue(connection, SEGMENT, segment_id(row.id, segment), row.id, segment)
+
+    def _move(self, connection: Connection, row: Any, **values: Any) -> None:
+        result = connection.execute(
+            orders.update()
+            .where(
+                orders.c.id == row.id,
+                orders.c.status == row.status,
+                orders.c.segment == row.segment,
+            )
+            .values(**values)
+        )
+        if result.rowcount != 1:
+            raise Conflict(f"{row.id} moved on at the same moment; look again with `swarm show`.")
+
+    def _void_asks(self, connection: Connection, order_id: str) -> None:
+        connection.execute(
+            asks.update()
+            .where(asks.c.order_id == order_id, asks.c.state == "open")
+            .values(state="void")
+        )
+
+    def _learn(self, order_id: str, text: str) -> None:
+        """Remember what the founder corrected or chose; it is their taste."""
+        self._memory.remember(
+            text, kind=MemoryKind.PREFERENCE, origin=Origin.FOUNDER, order_id=order_id
+        )
+
+
+def _another_round(state: OrderState) -> OrderState:
+    """Plan failed and skipped tasks again, with new ledger keys for the failed ones."""
+    tasks: dict[str, TaskState] = {}
+    for task_id, task in state.tasks.items():
+        if task.status in (TaskStatus.FAILED, TaskStatus.SKIPPED):
+            task = TaskState(round=task.round + (task.status is TaskStatus.FAILED))
+        elif task.reason is not None:
+            task = task.model_copy(update={"reason": None})
+        tasks[task_id] = task
+    return state.model_copy(update={"tasks": tasks})
+
+
+def _ask(row: Any) -> Ask:
+    return Ask(
+        id=row.id,
+        order_id=row.order_id,
+        task_id=row.task_id,
+        kind=row.kind,
+        asked_by=row.asked_by,
+        text=row.text,
+        options=tuple(json.loads(row.options)),
+        created_at=row.created_at,
+    )

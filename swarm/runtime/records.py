@@ -1,0 +1,172 @@
+"""Orders and tasks as rows: read them, claim them, move them by compare-and-set."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy.engine import Connection
+
+from swarm.core.errors import Cancelled, ConfigError, NotFound
+from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
+from swarm.core.registry import nearest
+from swarm.store.tables import asks, orders, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An order in the hands of one run; `token` proves it."""
+
+    id: str
+    segment: int
+    token: str
+    channel: str
+    chat_id: str
+    thread_id: str | None
+    sender_id: str
+    is_auto_signed: bool
+    state: OrderState
+
+
+def segment_id(order_id: str, segment: int) -> str:
+    """Name the workflow of a segment."""
+    return f"{order_id}:{segment}"
+
+
+def task_workflow_id(order_id: str, segment: int, task_id: str) -> str:
+    """Name the workflow of a task within a segment."""
+    return f"{order_id}:{segment}:{task_id}"
+
+
+def read_state(text: str) -> OrderState:
+    """Read a stored state.
+
+    Raises:
+        ConfigError: A newer version wrote it.
+    """
+    try:
+        return OrderState.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(
+            "An order was written by another version of Swarm and cannot be read by this one: "
+            "use that version, or upgrade."
+        ) from error
+
+
+def find(connection: Connection, order_id: str) -> Any:
+    """Return the row of an order.
+
+    Raises:
+        NotFound: No such order; the nearest id is named.
+    """
+    row = connection.execute(sa.select(orders).where(orders.c.id == order_id)).first()
+    if row is None:
+        recent = connection.execute(
+            sa.select(orders.c.id).order_by(orders.c.created_at.desc()).limit(200)
+        ).scalars()
+        raise NotFound(f"There is no order {order_id!r}{nearest(order_id, list(recent))}.")
+    return row
+
+
+def claim(connection: Connection, order_id: str, segment: int, token: str) -> Claimed | None:
+    """Take a segment into the hands of one run, or return None where there is nothing to do.
+
+    A run that claims takes over from any earlier one, which then changes nothing more.
+    """
+    result = connection.execute(
+        orders.update()
+        .where(
+            orders.c.id == order_id,
+            orders.c.segment == segment,
+            orders.c.status.in_([OrderStatus.QUEUED.value, OrderStatus.WORKING.value]),
+        )
+        .values(status=OrderStatus.WORKING.value, owner=token, reason=None)
+    )
+    if result.rowcount != 1:
+        return None
+    row = find(connection, order_id)
+    return Claimed(
+        id=row.id,
+        segment=segment,
+        token=token,
+        channel=row.channel,
+        chat_id=row.chat_id,
+        thread_id=row.thread_id,
+        sender_id=row.sender_id,
+        is_auto_signed=row.is_auto_signed,
+        state=read_state(row.state),
+    )
+
+
+def advance(connection: Connection, order: Claimed, **values: Any) -> None:
+    """Change the order's row, if this run still holds it.
+
+    Raises:
+        Cancelled: The order stopped, or another run holds it.
+    """
+    result = connection.execute(
+        orders.update()
+        .where(
+            orders.c.id == order.id,
+            orders.c.segment == order.segment,
+            orders.c.owner == order.token,
+            orders.c.status == OrderStatus.WORKING.value,
+        )
+        .values(**values)
+    )
+    if result.rowcount != 1:
+        raise Cancelled("the order is no longer in the hands of this run")
+
+
+def claim_task(
+    connection: Connection, order_id: str, segment: int, task_id: str, token: str
+) -> bool:
+    """Take a task into the hands of one run; False where the segment has moved on."""
+    order = find(connection, order_id)
+    if order.segment != segment or order.status != OrderStatus.WORKING.value:
+        return False
+    values = {
+        "segment": segment,
+        "owner": token,
+        "state": TaskState(status=TaskStatus.WORKING).model_dump_json(),
+    }
+    key = (tasks.c.order_id == order_id, tasks.c.task_id == task_id)
+    if connection.execute(tasks.update().where(*key).values(**values)).rowcount == 0:
+        connection.execute(tasks.insert().values(order_id=order_id, task_id=task_id, **values))
+    return True
+
+
+def save_task(
+    connection: Connection, order_id: str, task_id: str, token: str, state: TaskState
+) -> None:
+    """Store what a task came to, if this run still holds it.
+
+    Raises:
+        Cancelled: Another run holds it, or the order stopped.
+    """
+    order = find(connection, order_id)
+    result = connection.execute(
+        tasks.update()
+        .where(tasks.c.order_id == order_id, tasks.c.task_id == task_id, tasks.c.owner == token)
+        .values(state=state.model_dump_json())
+    )
+    if result.rowcount != 1 or order.status != OrderStatus.WORKING.value:
+        raise Cancelled("the task is no longer in the hands of this run")
+
+
+def task_states(connection: Connection, order_id: str) -> dict[str, TaskState]:
+    """Return what the tasks of an order came to so far."""
+    rows = connection.execute(
+        sa.select(tasks.c.task_id, tasks.c.state).where(tasks.c.order_id == order_id)
+    )
+    return {row.task_id: TaskState.model_validate_json(row.state) for row in rows}
+
+
+def answers(connection: Connection, order_id: str) -> dict[tuple[str, int], str]:
+    """Return the answered asks of an order, by where they were asked."""
+    rows = connection.execute(
+        sa.select(asks.c.node, asks.c.seq, asks.c.answer).where(
+            asks.c.order_id == order_id, asks.c.state == "answered"
+        )
+    )
+    return {(row.node, row.seq): row.answer or "" for row in rows}

@@ -1,0 +1,383 @@
+"""One task of an order, worked as a child workflow: attempts, reviews, and what came of them."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from swarm.agents.agent import Agent, Blocked, Done, Failure, Outcome
+from swarm.agents.decide import decide
+from swarm.agents.hands import Hands
+from swarm.agents.mind import Mind
+from swarm.agents.prompt import system_message, user_message
+from swarm.core.clock import iso
+from swarm.core.errors import (
+    Cancelled,
+    ConfigError,
+    LimitExceeded,
+    Refused,
+    SwarmError,
+    ToolError,
+    Transient,
+)
+from swarm.core.order import (
+    Frame,
+    OrderState,
+    PlannedTask,
+    Reason,
+    ReasonKind,
+    TaskState,
+    TaskStatus,
+    Verdict,
+)
+from swarm.core.role import Role
+from swarm.core.text import clean_text, shorten
+from swarm.ledger.book import Caller
+from swarm.ledger.prices import UnknownPrice
+from swarm.org import briefs, decisions
+from swarm.org.briefs import MAX_REWORKS
+from swarm.runtime import records
+from swarm.runtime.company import Company
+from swarm.store.tables import artifacts, asks
+from swarm.tools.base import Handoff, ToolContext
+from swarm.tools.workspace import FileFacts, facts, reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What a child workflow knows of its order."""
+
+    order: OrderState
+    frame: Frame
+    task: PlannedTask
+    inputs: tuple[str, ...]
+    answers: Mapping[tuple[str, int], str]
+    files: tuple[str, ...] = ()
+
+
+async def run_task(company: Company, order_id: str, segment: int, task_id: str) -> None:
+    """Work one task to a result, a wait or a failure, and store it. May be run again at any time."""
+    token = company.ids.new("r")
+    store = company.store
+    if not await store.awrite(lambda c: records.claim_task(c, order_id, segment, task_id, token)):
+        return
+    setting = await store.aread(lambda c: _read_setting(c, order_id, task_id))
+    desk = TaskDesk(company, order_id, segment, token, setting)
+    start = setting.order.tasks[task_id]
+    try:
+        state = await _walk(company, desk, TaskState(status=TaskStatus.WORKING, round=start.round))
+        await desk.finish(state)
+    except Cancelled:
+        return
+
+
+async def _walk(company: Company, desk: "TaskDesk", start: TaskState) -> TaskState:
+    """Walk the task's graph; what stops the order is written as the task's reason."""
+    try:
+        return await company.task_walk.run(start, desk)
+    except SwarmError as error:
+        if isinstance(error, Cancelled):
+            raise
+        return desk.last.model_copy(update=_stopped(error))
+
+
+def _stopped(error: SwarmError) -> dict[str, Any]:
+    """Return how a task stands after an error: planned again where waiting helps, else failed."""
+    reason = reason_of(error)
+    may_go_on = reason.kind is not ReasonKind.WORK
+    if isinstance(error, LimitExceeded) and error.limit in ("steps", "time"):
+        # The attempt itself is used up; another one starts from scratch.
+        may_go_on = False
+    status = TaskStatus.PLANNED if may_go_on else TaskStatus.FAILED
+    return {"status": status, "reason": reason}
+
+
+def reason_of(error: SwarmError) -> Reason:
+    """Say why work stopped, sorted by what helps."""
+    if isinstance(error, LimitExceeded):
+        return Reason(kind=ReasonKind.LIMIT, text=str(error))
+    if isinstance(error, Transient):
+        text = f"The model's provider does not answer ({error}). `swarm resume` tries again."
+        return Reason(kind=ReasonKind.PROVIDER, text=text)
+    is_order_fault = isinstance(error, Refused) and error.kind in (
+        "context_overflow",
+        "bad_request",
+    )
+    if isinstance(error, Refused | ConfigError | UnknownPrice) and not is_order_fault:
+        text = f"{error} Mend it, then `swarm resume` goes on."
+        return Reason(kind=ReasonKind.CONFIG, text=text)
+    return Reason(kind=ReasonKind.WORK, text=str(error))
+
+
+class TaskDesk:
+    """The steps of the task graph for one task."""
+
+    def __init__(
+        self, company: Company, order_id: str, segment: int, token: str, setting: _Setting
+    ) -> None:
+        self._company = company
+        self._order_id = order_id
+        self._segment = segment
+        self._token = token
+        self._setting = setting
+        self._delegations = 0
+        self._blocked: Blocked | None = None
+        self.last = TaskState(status=TaskStatus.WORKING)
+        """The state after the last finished step."""
+
+    async def work(self, state: TaskState) -> TaskState:
+        """Let the role make one attempt."""
+        task = self._setting.task
+        role = self._company.org.role(task.role)
+        self.last = state
+        node = f"{self._lane(state)}/w{state.attempts}"
+        brief = briefs.work_brief(
+            self._setting.order,
+            self._setting.frame,
+            task,
+            inputs=self._setting.inputs,
+            review=state.review,
+        )
+        outcome = await self._agent_run(role, node, brief, title=task.title, depth=0)
+        state = state.model_copy(update={"attempts": state.attempts + 1})
+        if isinstance(outcome, Done):
+            files = tuple(dict.fromkeys((*state.files, *outcome.files)))
+            state = state.model_copy(update={"summary": outcome.summary, "files": files})
+        elif isinstance(outcome, Blocked):
+            self._blocked = outcome
+            state = state.model_copy(update={"status": TaskStatus.WAITING})
+        else:
+            reason = Reason(kind=ReasonKind.WORK, text=f"{task.id} {task.title}: {outcome.reason}")
+            state = state.model_copy(update={"status": TaskStatus.FAILED, "reason": reason})
+        self.last = state
+        return state
+
+    async def review(self, state: TaskState) -> TaskState:
+        """Let somebody else judge the attempt; alone, nobody does."""
+        task = self._setting.task
+        reviewer = self._company.org.reviewer_of(task.role)
+        if reviewer is None:
+            return state.model_copy(update={"status": TaskStatus.ACCEPTED})
+        role = self._company.org.role(reviewer)
+        node = f"{self._lane(state)}/r{state.attempts - 1}"
+        mind = self._mind(role, node)
+        brief = briefs.review_brief(
+            self._setting.frame, task, state, deliverables=self._show(state.files)
+        )
+        review = await decide(
+            mind,
+            self._messages(mind, brief),
+            name="review",
+            schema=decisions.review_schema(),
+            read=lambda document: decisions.read_review(document, reviewer=reviewer),
+        )
+        state = state.model_copy(update={"review": review})
+        if review.verdict is Verdict.ACCEPT:
+            state = state.model_copy(update={"status": TaskStatus.ACCEPTED})
+        elif state.attempts > MAX_REWORKS:
+            state = state.model_copy(update={"status": TaskStatus.REJECTED})
+        self.last = state
+        return state
+
+    async def finish(self, state: TaskState) -> None:
+        """Store what the task came to, with its deliverables and its question."""
+        found = self._facts(state.files)
+        blocked = self._blocked
+
+        def work(connection: Connection) -> None:
+            records.save_task(connection, self._order_id, self._setting.task.id, self._token, state)
+            self._write_artifacts(connection, found)
+            if state.status is TaskStatus.WAITING and blocked is not None:
+                self._write_ask(connection, blocked)
+
+        await self._company.store.awrite(work)
+
+    async def _agent_run(
+        self, role: Role, node: str, brief: str, *, title: str, depth: int
+    ) -> Outcome:
+        mind = self._mind(role, node)
+        tools = self._company.load_tools(role)
+
+        async def delegate(handoff: Handoff, child_node: str) -> Any:
+            return await self._delegate(handoff, child_node, depth=depth)
+
+        hands = Hands(
+            role=role,
+            tools=tools,
+            context=ToolContext(
+                workspace=self._company.workspace(self._order_id),
+                role=role.name,
+                task_id=self._setting.task.id,
+                colleagues=self._company.org.colleagues(role.name),
+            ),
+            order_id=self._order_id,
+            node=node,
+            caller=mind.caller,
+            effects=self._company.effects,
+            answers=self._setting.answers,
+            delegate=delegate,
+        )
+        agent = Agent(
+            mind=mind, hands=hands, limits=self._company.agent_limits, clock=self._company.clock
+        )
+        return await agent.run(self._messages(mind, brief), title=title)
+
+    async def _delegate(self, handoff: Handoff, node: str, *, depth: int) -> Any:
+        """Let a colleague do a sub-task here and now; a wait of theirs is a wait of ours."""
+        limits = self._company.limits
+        self._delegations += 1
+        if depth >= limits.depth or self._delegations > limits.delegations:
+            return (
+                "not possible: the limit of hand-overs is reached "
+                f"(depth {limits.depth}, {limits.delegations} a task). Do it yourself."
+            )
+        role = self._company.org.role(handoff.role)
+        brief = (
+            f"A sub-task from your colleague: {handoff.title}\n\n{handoff.brief}\n\n"
+            "Put anything longer than a page into a file, and end with a short summary."
+        )
+        outcome = await self._agent_run(role, node, brief, title=handoff.title, depth=depth + 1)
+        if isinstance(outcome, Blocked):
+            return outcome
+        if isinstance(outcome, Failure):
+            return f"{role.name} could not do it: {outcome.reason}"
+        files = ", ".join(outcome.files) or "none"
+        return f"{role.name} is done. {outcome.summary}\nFiles: {files}"
+
+    def _lane(self, state: TaskState) -> str:
+        """Name this revision's and round's share of the task in the ledger."""
+        return f"{self._setting.task.id}/{self._setting.order.revision}.{state.round}"
+
+    def _mind(self, role: Role, node: str) -> Mind:
+        return Mind(
+            metered=self._company.metered,
+            role=role,
+            model=self._company.model_of(role),
+            order_id=self._order_id,
+            node=node,
+            caller=Caller(
+                role=role.name,
+                task_id=self._setting.task.id,
+                token=self._token,
+                task_limit=role.budget,
+            ),
+        )
+
+    def _messages(self, mind: Mind, brief: str) -> tuple[dict[str, Any], ...]:
+        is_compact = mind.capabilities.compact_prompts
+        language = self._setting.order.language
+        return (
+            system_message(mind.role, language=language, is_compact=is_compact),
+            user_message(brief, is_compact=is_compact),
+        )
+
+    def _show(self, files: tuple[str, ...]) -> list[str]:
+        """Return the deliverables as a reviewer reads them, each cut at a length."""
+        shown = []
+        for path in files:
+            try:
+                with reading(self._company.workspace(self._order_id), path) as descriptor:
+                    data = os.read(descriptor, briefs.DELIVERABLE_BYTES + 1)
+            except ToolError as error:
+                shown.append(f"### {path}\n(cannot be read: {error})")
+                continue
+            text = clean_text(data[: briefs.DELIVERABLE_BYTES].decode(errors="replace"))
+            cut = "\n… (cut here)" if len(data) > briefs.DELIVERABLE_BYTES else ""
+            shown.append(f"### {path}\n{text}{cut}")
+        return shown
+
+    def _facts(self, files: tuple[str, ...]) -> list[FileFacts]:
+        found = []
+        for path in files:
+            try:
+                found.append(facts(self._company.workspace(self._order_id), path))
+            except ToolError:
+                continue  # Deleted since; what is not there is no deliverable.
+        return found
+
+    def _write_artifacts(self, connection: Connection, found: list[FileFacts]) -> None:
+        for file in found:
+            key = (artifacts.c.order_id == self._order_id, artifacts.c.path == file.path)
+            connection.execute(artifacts.delete().where(*key))
+            connection.execute(
+                artifacts.insert().values(
+                    order_id=self._order_id,
+                    path=file.path,
+                    sha256=file.sha256,
+                    bytes=file.bytes,
+                    role=self._setting.task.role,
+                    task_id=self._setting.task.id,
+                    created_at=iso(self._company.clock.now()),
+                )
+            )
+
+    def _write_ask(self, connection: Connection, blocked: Blocked) -> None:
+        write_ask(
+            connection,
+            self._company,
+            order_id=self._order_id,
+            segment=self._segment,
+            task_id=self._setting.task.id,
+            node=blocked.node,
+            seq=blocked.seq,
+            kind="choice" if blocked.ask.options else "question",
+            asked_by=blocked.asked_by,
+            text=blocked.ask.question,
+            options=list(blocked.ask.options),
+        )
+
+
+def write_ask(
+    connection: Connection, company: Company, *, order_id: str, node: str, seq: int, **values: Any
+) -> str:
+    """Store an ask once per place and return its id; an open one there is kept."""
+    key = (asks.c.order_id == order_id, asks.c.node == node, asks.c.seq == seq)
+    known = connection.execute(sa.select(asks.c.id).where(*key)).scalar()
+    if known is not None:
+        connection.execute(
+            asks.update().where(asks.c.id == known).values(state="open", segment=values["segment"])
+        )
+        return str(known)
+    options = values.pop("options")
+    ask_id = company.ids.new("q")
+    connection.execute(
+        asks.insert().values(
+            id=ask_id,
+            order_id=order_id,
+            node=node,
+            seq=seq,
+            state="open",
+            options=_json(options),
+            created_at=iso(company.clock.now()),
+            **values,
+        )
+    )
+    return ask_id
+
+
+def _json(options: list[str]) -> str:
+    return json.dumps(options, ensure_ascii=False)
+
+
+def _read_setting(connection: Connection, order_id: str, task_id: str) -> _Setting:
+    order = records.read_state(records.find(connection, order_id).state)
+    assert order.frame is not None
+    assert order.plan is not None
+    task = next(t for t in order.plan.tasks if t.id == task_id)
+    done = records.task_states(connection, order_id)
+    inputs = []
+    for needed in task.depends_on:
+        result = done[needed]
+        files = ", ".join(result.files) or "none"
+        inputs.append(f"### {needed}\n{shorten(result.summary, 4000)}\nFiles: {files}")
+    return _Setting(
+        order=order,
+        frame=order.frame,
+        task=task,
+        inputs=tuple(inputs),
+        answers=records.answers(connection, order_id),
+    )

@@ -1,0 +1,192 @@
+"""Where the rooms' config classes join. The only reader of the environment and of company.yaml."""
+
+import os
+import stat
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from swarm.core.errors import ConfigError
+from swarm.core.registry import nearest
+from swarm.ledger.budget import BudgetConfig
+from swarm.ledger.prices import PriceSetting
+from swarm.llm.base import LLMConfig
+from swarm.llm.choose import provider_keys
+from swarm.runtime.company import LimitsConfig
+from swarm.store.database import sqlite_url
+
+PREFIX = "SWARM_"
+FILE = "company.yaml"
+
+
+class Settings(BaseModel):
+    """All that can be set, by `company.yaml` and by the environment, which wins.
+
+    `SWARM_LLM__MODEL` is `llm.model`: two underscores for each step down.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = "My company"
+    founder: str = ""
+    """Who signs when nobody is named; empty takes the operating system's user."""
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+    """Of budgets and receipts."""
+    rates: dict[str, Decimal] = Field(default_factory=dict)
+    """Price of one unit of another currency, in the company's."""
+    prices: dict[str, PriceSetting] = Field(default_factory=dict)
+    """Own prices by model; they win over the price book."""
+    database_url: str | None = None
+    """SQLAlchemy address; None is `swarm.db` in the home."""
+    channels: tuple[str, ...] = ("console",)
+    """Channels that `swarm up` listens to."""
+    llm: LLMConfig = Field(default_factory=LLMConfig)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+
+
+class Environment(BaseModel):
+    """What one process found around it."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    home: Path
+    settings: Settings
+    provider_keys: tuple[str, ...]
+    """Names of the provider keys that are set; never their values."""
+    user: str
+    user_id: str
+
+    @property
+    def database_url(self) -> str:
+        """Return the address of the company's database."""
+        return self.settings.database_url or sqlite_url(self.home / "swarm.db")
+
+
+def load(environment: Mapping[str, str] | None = None) -> Environment:
+    """Read the environment and the home's company.yaml.
+
+    Raises:
+        ConfigError: Unknown keys (the nearest known one is named) and wrong values, all at once.
+    """
+    env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
+    home = Path(env.get("SWARM_HOME") or Path(env.get("HOME") or "~").expanduser() / ".swarm")
+    home = home.expanduser().absolute()
+    document = _merge(_read_file(home / FILE), _from_environment(env))
+    settings = _validate(document, home / FILE)
+    user = env.get("USER") or env.get("LOGNAME") or "founder"
+    return Environment(
+        home=home,
+        settings=settings,
+        provider_keys=tuple(name for name in provider_keys() if env.get(name)),
+        user=settings.founder or user,
+        user_id=str(os.getuid()),
+    )
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(
+            f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}"
+        ) from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: write `key: value` lines, as `swarm init` did.")
+    return document
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name in sorted(env):
+        if not name.startswith(PREFIX) or name == "SWARM_HOME":
+            continue
+        *parents, key = name.removeprefix(PREFIX).lower().split("__")
+        place = document
+        for parent in parents:
+            child = place.setdefault(parent, {})
+            if not isinstance(child, dict):
+                raise ConfigError(
+                    f"{name}: {parent} is set as a single value too; keep one of them."
+                )
+            place = child
+        place[key] = _value(env[name])
+    return document
+
+
+def _value(text: str) -> Any:
+    """Read lists and mappings as YAML; all else stays text and is read by the field's type."""
+    if text[:1] in ("[", "{"):
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            return text
+    return text
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = (
+            _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return merged
+
+
+def _validate(document: dict[str, Any], path: Path) -> Settings:
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        faults = [_fault(item) for item in error.errors(include_url=False, include_input=False)]
+        raise ConfigError(
+            f"Settings ({path} and {PREFIX}… variables):\n  " + "\n  ".join(faults)
+        ) from error
+
+
+def _fault(item: Any) -> str:
+    location = [str(part) for part in item["loc"]]
+    if item["type"] != "extra_forbidden":
+        return f"{'.'.join(location)}: {item['msg']}"
+    variable = PREFIX + "__".join(location).upper()
+    known = _fields(Settings, location[:-1])
+    return f"{'.'.join(location)} ({variable}): unknown key{nearest(location[-1], known)}"
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the keys known at a place of the settings."""
+    for part in path:
+        field = model.model_fields.get(part)
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def make_home(home: Path) -> None:
+    """Create the company's folder, for its owner's eyes only.
+
+    Raises:
+        ConfigError: It cannot be created or written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=stat.S_IRWXU)
+    except OSError as error:
+        raise ConfigError(f"{home} cannot be created: {error.strerror}. Set SWARM_HOME.") from error
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise ConfigError(f"{home} cannot be written. Set SWARM_HOME to a folder of your own.")

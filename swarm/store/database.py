@@ -1,0 +1,188 @@
+"""Open the company's database, write to it in grouped commits, read beside the writer."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from swarm.core.errors import ConfigError
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+BUSY_TIMEOUT_S = 30
+GROUP_SIZE = 64
+"""Most units of work in one commit: one disk flush then serves them all."""
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the SQLAlchemy address of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+class Store:
+    """The database of one company.
+
+    On SQLite all asynchronous writes go through one thread that commits them in groups, each unit
+    in its own savepoint: units stay atomic, and a hundred orders in flight share a disk flush.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = self._make_engine()
+        self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def _make_engine(self) -> Engine:
+        if not self.is_sqlite:
+            return sa.create_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+        engine = sa.create_engine(
+            self.url,
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+            pool_size=20,
+            max_overflow=20,
+        )
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+
+    def write(self, work: Work[T]) -> T:
+        """Run `work` in one transaction and commit it. Blocks; safe from any thread.
+
+        Raises:
+            ConfigError: The disk is full, read-only or broken; nothing was changed.
+        """
+        try:
+            with self.engine.begin() as connection:
+                self._begin(connection)
+                return work(connection)
+        except DatabaseError as error:
+            raise _explained(error) from error
+
+    def read(self, work: Work[T]) -> T:
+        """Run `work` on a connection that writes nothing. Blocks; safe from any thread."""
+        try:
+            with self.engine.connect() as connection:
+                return work(connection)
+        except DatabaseError as error:
+            raise _explained(error) from error
+
+    async def awrite(self, work: Work[T]) -> T:
+        """Run `work` as an atomic unit of a grouped commit; return once it is on disk.
+
+        Raises:
+            ConfigError: As `write`. Whatever `work` raises comes back, and only it is undone.
+        """
+        if not self.is_sqlite:
+            return await asyncio.to_thread(self.write, work)
+        future: Future[T] = Future()
+        self._ensure_writer()
+        self._queue.put((work, future))
+        return await asyncio.wrap_future(future)
+
+    async def aread(self, work: Work[T]) -> T:
+        """Run `work` on a read connection, off the event loop."""
+        return await asyncio.to_thread(self.read, work)
+
+    def close(self) -> None:
+        """Finish what was queued and let go of the file."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join()
+        self.engine.dispose()
+
+    def _begin(self, connection: Connection) -> None:
+        # The driver would begin only at the first change; reads before it could then be stale.
+        if self.is_sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def _ensure_writer(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._write_loop, name="swarm-writer", daemon=True
+                )
+                self._thread.start()
+
+    def _write_loop(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group = [first]
+            is_last = False
+            while len(group) < GROUP_SIZE:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    is_last = True
+                    break
+                group.append(item)
+            self._commit_group(group)
+            if is_last:
+                return
+
+    def _commit_group(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+        results: list[tuple[Future[Any], Any]] = []
+        try:
+            with self.engine.begin() as connection:
+                self._begin(connection)
+                for work, future in group:
+                    if not future.set_running_or_notify_cancel():
+                        continue
+                    try:
+                        with connection.begin_nested():
+                            results.append((future, work(connection)))
+                    except OperationalError as error:
+                        # The disk or the file failed: the whole group is undone.
+                        future.set_exception(_explained(error))
+                        raise
+                    except Exception as error:  # noqa: BLE001  # one unit's fault is its own
+                        future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001  # every waiter must hear of it
+            shown = _explained(error) if isinstance(error, DatabaseError) else error
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(shown)
+            return
+        for future, result in results:
+            future.set_result(result)
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    # Same as the engine room's own connections: changes take the write lock at once.
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    # NORMAL loses acknowledged commits at a power cut.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _explained(error: BaseException) -> BaseException:
+    text = str(getattr(error, "orig", error)).lower()
+    if not isinstance(error, OperationalError | DatabaseError):
+        return error
+    if "full" in text or "no space" in text:
+        return ConfigError("The disk is full: nothing was changed. Free some space and try again.")
+    if "readonly" in text or "read-only" in text or "unable to open" in text:
+        return ConfigError(
+            f"The company's database cannot be written ({text}): check the rights of its folder."
+        )
+    if "malformed" in text or "not a database" in text:
+        return ConfigError(
+            "The company's database is damaged: restore swarm.db from a backup "
+            "(`swarm doctor` shows the details)."
+        )
+    if "disk i/o error" in text:
+        return ConfigError("The disk reported an error; nothing was changed. Check the disk.")
+    return error

@@ -1,0 +1,268 @@
+"""The tables. They hold what was said, decided, charged and delivered; nothing is validated here.
+
+Times are UTC ISO-8601 texts (`core.clock.iso`), which sort as times do on every database. Amounts
+are whole 1e-12 parts of their currency (`core.money.to_pico`), so that a database can add them
+exactly.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
+from sqlmodel import Field, SQLModel
+
+
+class OrderRow(SQLModel, table=True):
+    """One order; `state` is the JSON of `core.order.OrderState`."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index("ux_orders_update", "channel", "account", "update_id", unique=True),
+        Index("ix_orders_status", "status"),
+    )
+
+    id: str = Field(primary_key=True)
+    created_at: str
+    channel: str
+    account: str
+    update_id: str
+    chat_id: str
+    thread_id: str | None
+    sender_id: str
+    status: str
+    reason: str | None = None
+    segment: int = 0
+    """Number of the segment that may move the order now; every person's word adds one."""
+    owner: str | None = None
+    """Token of the run that works this segment; a run that lost it changes nothing more."""
+    is_auto_signed: bool = False
+    """True where the founder ordered with `--yes`: nothing waits for them."""
+    model: str | None = None
+    """The model in force when the order was taken up."""
+    state: str = Field(sa_column=Column(Text, nullable=False))
+    delivered_at: str | None = None
+    accepted_at: str | None = None
+    accepted_by: str | None = None
+
+
+class TaskRow(SQLModel, table=True):
+    """What one task of an order came to; written by the child workflow that worked it."""
+
+    __tablename__ = "tasks"
+
+    order_id: str = Field(primary_key=True)
+    task_id: str = Field(primary_key=True)
+    segment: int
+    owner: str | None = None
+    state: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON of `core.order.TaskState`."""
+
+
+class LedgerRow(SQLModel, table=True):
+    """One attempt at one model call: the intent, then the answer and its price."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        Index("ux_ledger_call", "order_id", "node", "seq", "attempt", unique=True),
+        Index(
+            "ux_ledger_used",
+            "order_id",
+            "node",
+            "seq",
+            unique=True,
+            sqlite_where=text("state = 'used'"),
+            postgresql_where=text("state = 'used'"),
+        ),
+        Index(
+            "ix_ledger_open",
+            "order_id",
+            sqlite_where=text("state = 'intent'"),
+            postgresql_where=text("state = 'intent'"),
+        ),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    order_id: str
+    task_id: str | None
+    node: str
+    seq: int
+    attempt: int
+    state: str
+    """`intent`, then `used`, `superseded` (another worker was first) or `failed`."""
+    role: str
+    model: str
+    answered_model: str | None = None
+    digest: str
+    """SHA-256 of the request in canonical JSON."""
+    prompt: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON of the request without the messages that the previous call of the node also had."""
+    prompt_base: int = 0
+    """How many leading messages were the same as in the previous call of the node."""
+    answer: str | None = Field(default=None, sa_column=Column(Text))
+    raw_usage: str | None = Field(default=None, sa_column=Column(Text))
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    reserved_pico: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    cost_pico: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    currency: str
+    cost_status: str
+    price_id: str | None = None
+    started_at: str
+    ended_at: str | None = None
+    latency_s: float | None = None
+    error_kind: str | None = None
+    error_text: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class BudgetRow(SQLModel, table=True):
+    """What one scope (`order:<id>`, `day:<date>`, `company`) may spend, has spent and holds."""
+
+    __tablename__ = "budgets"
+
+    scope: str = Field(primary_key=True)
+    limit_pico: int | None = Field(default=None, sa_column=Column(BigInteger))
+    spent_pico: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    reserved_pico: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    currency: str
+
+
+class EffectRow(SQLModel, table=True):
+    """One tool call: the policy's decision and the result, which a second run takes from here."""
+
+    __tablename__ = "effects"
+
+    order_id: str = Field(primary_key=True)
+    node: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    tool: str
+    arguments: str = Field(sa_column=Column(Text, nullable=False))
+    decision: str
+    rule: str
+    result: str = Field(sa_column=Column(Text, nullable=False))
+    at: str
+
+
+class AskRow(SQLModel, table=True):
+    """Something a person is asked: a question, a choice or a signature."""
+
+    __tablename__ = "asks"
+    __table_args__ = (
+        Index("ux_asks_key", "order_id", "node", "seq", unique=True),
+        Index("ix_asks_state", "state"),
+    )
+
+    id: str = Field(primary_key=True)
+    order_id: str
+    segment: int
+    task_id: str | None
+    node: str
+    seq: int
+    kind: str
+    asked_by: str
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    options: str = "[]"
+    state: str = "open"
+    """`open`, `answered`, or `void` when the order went on without it."""
+    created_at: str
+    shown_at: str | None = None
+    answered_at: str | None = None
+    answered_by: str | None = None
+    answer: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class OutboxRow(SQLModel, table=True):
+    """One message to people. `sending` survives a crash only as `unknown`."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("ux_outbox_dedupe", "dedupe_key", unique=True),
+        Index("ix_outbox_state", "state"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    dedupe_key: str
+    order_id: str | None
+    channel: str
+    chat_id: str
+    thread_id: str | None
+    kind: str
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    files: str = "[]"
+    state: str = "pending"
+    """`pending`, `sending`, `sent`, `unknown`, or `refused` by the platform."""
+    tries: int = 0
+    not_before: str
+    created_at: str
+    sent_at: str | None = None
+    sent_id: str | None = None
+
+
+class ArtifactRow(SQLModel, table=True):
+    """One deliverable on disk."""
+
+    __tablename__ = "artifacts"
+
+    order_id: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    sha256: str
+    bytes: int
+    role: str
+    task_id: str
+    created_at: str
+
+
+class BaselineRow(SQLModel, table=True):
+    """A frozen baseline; rows are only ever added."""
+
+    __tablename__ = "baselines"
+
+    order_id: str = Field(primary_key=True)
+    revision: int = Field(primary_key=True)
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    digest: str
+    frozen_at: str
+
+
+class MemoryRow(SQLModel, table=True):
+    """Something remembered."""
+
+    __tablename__ = "memories"
+    __table_args__ = (Index("ux_memories_key", "key", unique=True),)
+
+    id: str = Field(primary_key=True)
+    kind: str
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    words: str = Field(default="", sa_column=Column(Text, nullable=False))
+    """The distinct words of the text, folded, each between spaces: what recall looks through."""
+    origin: str
+    order_id: str | None
+    key: str | None
+    observed_at: str
+
+
+class MetaRow(SQLModel, table=True):
+    """Facts about the company's database itself."""
+
+    __tablename__ = "meta"
+
+    key: str = Field(primary_key=True)
+    value: str
+
+
+def _table(name: str) -> Table:
+    return SQLModel.metadata.tables[name]
+
+
+orders = _table("orders")
+tasks = _table("tasks")
+ledger = _table("ledger")
+budgets = _table("budgets")
+effects = _table("effects")
+asks = _table("asks")
+outbox = _table("outbox")
+artifacts = _table("artifacts")
+baselines = _table("baselines")
+memories = _table("memories")
+meta = _table("meta")
+metadata = SQLModel.metadata
