@@ -99,6 +99,7 @@ class Book:
         self._currency = currency
         self._rates = rates
         self._day_limit = day_limit
+        self._known_day = ""
         self._last_messages: dict[tuple[str, str], tuple[int, tuple[Message, ...], str]] = {}
 
     def to_company(self, amount: Decimal, currency: str) -> Decimal:
@@ -118,40 +119,43 @@ class Book:
         now = self._clock.now()
         worst_pico = to_pico(quote.worst)
 
+        values = {
+            "order_id": key.order_id,
+            "task_id": caller.task_id,
+            "node": key.node,
+            "seq": key.seq,
+            "state": INTENT,
+            "role": caller.role,
+            "model": request.model,
+            "digest": digest,
+            "prompt": prompt,
+            "prompt_base": base,
+            "reserved_pico": worst_pico,
+            "cost_pico": 0,
+            "currency": quote.currency,
+            "cost_status": CostStatus.UNPRICED.value,
+            "price_id": quote.price.id if quote.price else None,
+            "started_at": iso(now),
+        }
+        day = budget.day_scope(now)
+
         def work(connection: Connection) -> Attempt | RawAnswer:
             check_claim(connection, key.order_id, caller)
-            rows = connection.execute(_OF_CALL, _call(key)).all()
-            for row in rows:
+            attempts = 0
+            for row in connection.execute(_OF_CALL, _call(key)).all():
                 if row.state == USED:
                     return recorded_answer(row)
-            scopes = self._scopes(connection, key.order_id, caller, day=budget.day_scope(now))
+                attempts += 1
+            scopes = self._scopes(connection, key.order_id, caller, day=day)
             budget.reserve(connection, scopes, worst_pico)
-            result = connection.execute(
-                ledger.insert().values(
-                    order_id=key.order_id,
-                    task_id=caller.task_id,
-                    node=key.node,
-                    seq=key.seq,
-                    attempt=len(rows) + 1,
-                    state=INTENT,
-                    role=caller.role,
-                    model=request.model,
-                    digest=digest,
-                    prompt=prompt,
-                    prompt_base=base,
-                    reserved_pico=worst_pico,
-                    cost_pico=0,
-                    currency=quote.currency,
-                    cost_status=CostStatus.UNPRICED.value,
-                    price_id=quote.price.id if quote.price else None,
-                    started_at=iso(now),
-                )
-            )
+            result = connection.execute(_INSERT, {**values, "attempt": attempts + 1})
             assert result.inserted_primary_key is not None
             row_id = int(result.inserted_primary_key[0])
             return Attempt(row_id, key, request.model, quote, tuple(scopes))
 
-        return await self._store.awrite(work)
+        opened = await self._store.awrite(work)
+        self._known_day = day
+        return opened
 
     async def settle(self, attempt: Attempt, answer: RawAnswer, charge: Charge) -> RawAnswer:
         """Charge an answer and store it; return the one in use, which may be another run's."""
@@ -165,15 +169,19 @@ class Book:
         }
 
         def work(connection: Connection) -> RawAnswer:
-            used = connection.execute(_USED_OF_CALL, _call(attempt.key)).first()
-            connection.execute(
-                ledger.update()
-                .where(ledger.c.id == attempt.row_id)
-                .values(state=SUPERSEDED if used else USED, **values)
+            found = connection.execute(_HOLD_AND_USED, {"row_id": attempt.row_id}).one()
+            is_late = found.used_id is not None
+            state = {"row_id": attempt.row_id, "state": SUPERSEDED if is_late else USED}
+            connection.execute(_CLOSE, {**values, **state})
+            budget.settle(
+                connection,
+                list(attempt.scopes),
+                reserved_pico=found.reserved_pico,
+                cost_pico=cost_pico,
             )
-            held = _take_hold(connection, attempt.row_id)
-            budget.settle(connection, list(attempt.scopes), reserved_pico=held, cost_pico=cost_pico)
-            return recorded_answer(used) if used else answer
+            if not is_late:
+                return answer
+            return recorded_answer(connection.execute(_BY_ID, {"row_id": found.used_id}).one())
 
         try:
             return await self._store.awrite(work)
@@ -205,15 +213,22 @@ class Book:
                 )
             )
             if not may_be_owed:
-                held = _take_hold(connection, attempt.row_id)
-                budget.settle(connection, list(attempt.scopes), reserved_pico=held, cost_pico=0)
+                held = connection.execute(_HOLD_AND_USED, {"row_id": attempt.row_id}).one()
+                connection.execute(_RELEASE, {"row_id": attempt.row_id})
+                budget.settle(
+                    connection,
+                    list(attempt.scopes),
+                    reserved_pico=held.reserved_pico,
+                    cost_pico=0,
+                )
 
         await self._store.awrite(work)
 
     def _scopes(
         self, connection: Connection, order_id: str, caller: Caller, *, day: str
     ) -> list[str]:
-        budget.open_scope(connection, day, limit=self._day_limit, currency=self._currency)
+        if day != self._known_day:
+            budget.open_scope(connection, day, limit=self._day_limit, currency=self._currency)
         scopes = [budget.order_scope(order_id), day, budget.COMPANY]
         if caller.task_limit is not None and caller.task_id is not None:
             task = budget.task_scope(order_id, caller.task_id)
@@ -258,7 +273,63 @@ _OF_CALL = sa.select(ledger).where(
     ledger.c.node == sa.bindparam("node"),
     ledger.c.seq == sa.bindparam("seq"),
 )
-_USED_OF_CALL = _OF_CALL.where(ledger.c.state == USED)
+_BY_ID = sa.select(ledger).where(ledger.c.id == sa.bindparam("row_id"))
+_INSERT = ledger.insert()
+_CLOSE = (
+    ledger.update()
+    .where(ledger.c.id == sa.bindparam("row_id"))
+    .values(
+        reserved_pico=0,
+        **{
+            name: sa.bindparam(name)
+            for name in [
+                "state",
+                "answer",
+                "answered_model",
+                "raw_usage",
+                "latency_s",
+                "input_tokens",
+                "cache_read_tokens",
+                "cache_write_tokens",
+                "output_tokens",
+                "reasoning_tokens",
+                "cost_pico",
+                "currency",
+                "cost_status",
+                "price_id",
+                "ended_at",
+            ]
+        },
+    )
+)
+_RELEASE = ledger.update().where(ledger.c.id == sa.bindparam("row_id")).values(reserved_pico=0)
+_used = ledger.alias("used")
+_HOLD_AND_USED = (
+    sa.select(ledger.c.reserved_pico, _used.c.id.label("used_id"))
+    .select_from(
+        ledger.outerjoin(
+            _used,
+            sa.and_(
+                _used.c.order_id == ledger.c.order_id,
+                _used.c.node == ledger.c.node,
+                _used.c.seq == ledger.c.seq,
+                _used.c.state == sa.literal_column("'used'"),
+            ),
+        )
+    )
+    .where(ledger.c.id == sa.bindparam("row_id"))
+)
+"""What an attempt still holds (the end of its order may have released it), and which row is used."""
+_CLAIM = (
+    sa.select(orders.c.status, orders.c.owner, tasks.c.owner.label("task_owner"))
+    .select_from(
+        orders.outerjoin(
+            tasks,
+            sa.and_(tasks.c.order_id == orders.c.id, tasks.c.task_id == sa.bindparam("task_id")),
+        )
+    )
+    .where(orders.c.id == sa.bindparam("order_id"))
+)
 
 
 def check_claim(connection: Connection, order_id: str, caller: Caller) -> None:
@@ -267,32 +338,12 @@ def check_claim(connection: Connection, order_id: str, caller: Caller) -> None:
     Raises:
         Cancelled: With the reason.
     """
-    order = connection.execute(
-        sa.select(orders.c.status, orders.c.owner).where(orders.c.id == order_id)
-    ).one()
-    if order.status != OrderStatus.WORKING.value:
-        raise Cancelled(f"the order is {order.status}")
-    owner = order.owner
-    if caller.task_id is not None:
-        owner = connection.execute(
-            sa.select(tasks.c.owner).where(
-                tasks.c.order_id == order_id, tasks.c.task_id == caller.task_id
-            )
-        ).scalar()
+    row = connection.execute(_CLAIM, {"order_id": order_id, "task_id": caller.task_id}).one()
+    if row.status != OrderStatus.WORKING.value:
+        raise Cancelled(f"the order is {row.status}")
+    owner = row.owner if caller.task_id is None else row.task_owner
     if owner != caller.token:
         raise Cancelled("another worker took this over")
-
-
-def _take_hold(connection: Connection, row_id: int) -> int:
-    """Return what the row still holds, and hold nothing more.
-
-    The end of an order may have released it while the call was in flight.
-    """
-    held = connection.execute(
-        sa.select(ledger.c.reserved_pico).where(ledger.c.id == row_id)
-    ).scalar_one()
-    connection.execute(ledger.update().where(ledger.c.id == row_id).values(reserved_pico=0))
-    return int(held)
 
 
 def release_holds(connection: Connection, order_id: str) -> None:
@@ -365,14 +416,8 @@ def _answer_values(answer: RawAnswer) -> dict[str, Any]:
         "raw_usage": json.dumps(answer.raw_usage, ensure_ascii=False),
         "latency_s": round(answer.latency_s, 6),
     }
-    if answer.usage is not None:
-        values |= {
-            "input_tokens": answer.usage.input_tokens,
-            "cache_read_tokens": answer.usage.cache_read_tokens,
-            "cache_write_tokens": answer.usage.cache_write_tokens,
-            "output_tokens": answer.usage.output_tokens,
-            "reasoning_tokens": answer.usage.reasoning_tokens,
-        }
+    for name in Usage.__dataclass_fields__:
+        values[name] = None if answer.usage is None else getattr(answer.usage, name)
     return values
 
 

@@ -20,13 +20,13 @@ class BudgetConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    order: Decimal | None = Field(default=Decimal(5), gt=0)
+    order: Decimal | None = Field(default=Decimal(10), gt=0)
     """The most one order may spend on model calls, unless it is given its own."""
-    day: Decimal | None = Field(default=Decimal(25), gt=0)
+    day: Decimal | None = Field(default=Decimal(50), gt=0)
     """The most all orders together may spend on one UTC day."""
     company: Decimal | None = Field(default=None, gt=0)
     """The most the company may spend in its life."""
-    sign_above: Decimal | None = Field(default=Decimal(2), ge=0)
+    sign_above: Decimal | None = Field(default=Decimal(5), ge=0)
     """A plan whose forecast reaches above this needs the founder's signature; None: never."""
 
 

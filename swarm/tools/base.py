@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -69,7 +70,6 @@ class AskPerson:
     options: tuple[str, ...] = field(default=())
 
 
-
 class Tool(Protocol):
     """One tool. It holds no state: all it needs comes with the call."""
 
@@ -89,9 +89,12 @@ class Tool(Protocol):
 
 def spec(tool: Tool) -> ToolSpec:
     """Return the tool as a model sees it, with a schema that needs no `$ref`."""
-    schema = inline_refs(tool.Args.model_json_schema())
-    schema.pop("title", None)
-    return ToolSpec(name=tool.name, description=tool.description, parameters=schema)
+    return ToolSpec(name=tool.name, description=tool.description, parameters=_parameters(tool.Args))
+
+
+@cache
+def _parameters(arguments: type[Arguments]) -> dict[str, Any]:
+    return inline_refs(arguments.model_json_schema())
 
 
 def inline_refs(schema: dict[str, Any]) -> dict[str, Any]:
