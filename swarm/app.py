@@ -45,9 +45,9 @@ COMPANY_YAML = """\
 name: My company
 currency: USD
 budget:
-  order: 5        # the most one order may spend on model calls
-  day: 25         # all orders together, each UTC day
-  sign_above: 2   # a plan that may cost more needs your signature
+  order: 10       # the most one order may spend on model calls
+  day: 50         # all orders together, each UTC day
+  sign_above: 5   # a plan that may cost more needs your signature
 # llm:
 #   model: anthropic/claude-sonnet-4-5   # unset: found by your keys, local servers, embedded model
 """

@@ -7,6 +7,7 @@ stored answer is returned and no provider hears of it.
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
@@ -48,6 +49,9 @@ class Metered:
         self._clock = clock
         self._currency = currency
         self._jitter = jitter
+        self._in_flight = 0
+        self._quiet = asyncio.Event()
+        self._is_closing = False
 
     def access(self, model: str) -> ModelAccess:
         """Return the adapter of a model and what is allowed with it."""
@@ -71,28 +75,46 @@ class Metered:
                 raise
         return await self._call_model(key, replace(request, model=fallback), caller)
 
+    async def drain(self, grace_s: float) -> None:
+        """Start no more calls, and let those in flight end, at most for `grace_s` seconds.
+
+        A call that is cut off is an intent without an answer: paid for, perhaps, and lost.
+        """
+        self._is_closing = True
+        if self._in_flight:
+            self._quiet.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._quiet.wait(), grace_s)
+
     async def _call_model(self, key: CallKey, request: ModelRequest, caller: Caller) -> RawAnswer:
         text = canonical(request)
         quote = self._quote(request, text)
         for tries in range(1, self._config.max_attempts + 1):
+            if self._is_closing:
+                # The process ends; the next one takes this call up from its intent.
+                await asyncio.Event().wait()
             opened = await self._book.open(
                 key, request, caller, quote=quote, digest=digest_of(text)
             )
             if isinstance(opened, RawAnswer):
                 return opened
+            self._in_flight += 1
             try:
                 answer = await self._ask(request)
+                return await self._book.settle(opened, answer, self._charge(opened, answer))
             except Transient as error:
                 await self._book.fail(opened, error)
                 pause = self._pause(error, tries)
                 if pause is None:
                     raise
-                await asyncio.sleep(pause)
             except ModelError as error:
                 await self._book.fail(opened, error)
                 raise
-            else:
-                return await self._book.settle(opened, answer, self._charge(opened, answer))
+            finally:
+                self._in_flight -= 1
+                if not self._in_flight:
+                    self._quiet.set()
+            await asyncio.sleep(pause)
         raise AssertionError("the last try raises or returns")
 
     async def _ask(self, request: ModelRequest) -> RawAnswer:

@@ -8,6 +8,7 @@ import contextvars
 import json
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, SetWorkflowID
@@ -19,6 +20,8 @@ from swarm.store.database import Store
 # Changed only when a running segment could not be run again from its start by newer code.
 WORK_VERSION = "1"
 QUEUE = "orders"
+STOP_S = 2.0
+"""How long a stop waits for workflows to let go, in seconds."""
 
 
 class JsonSerializer(Serializer):
@@ -52,6 +55,7 @@ class DbosEngine:
         self._concurrency = concurrency
         self._client: DBOSClient | None = None
         self._workflows: dict[str, Any] = {}
+        self._running: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
         """Create or upgrade the engine's tables."""
@@ -92,7 +96,7 @@ class DbosEngine:
         DBOS(config=config)
         for name, function in workflows.items():
             self._workflows[name] = DBOS.workflow(name=name, max_recovery_attempts=1000)(
-                _plain(function)
+                self._plain(function)
             )
         DBOS.launch()
         await DBOS.register_queue_async(
@@ -116,20 +120,29 @@ class DbosEngine:
 
     async def stop(self) -> None:
         """Stop polling; running workflows stay PENDING and are recovered at the next start."""
+        for job in tuple(self._running):
+            # A cancelled workflow has no outcome, so the engine keeps it as unfinished.
+            job.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=STOP_S)
         await asyncio.to_thread(
             DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=0
         )
+        # The engine gave this loop its own threads and has just ended them.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         self._client = None
 
+    def _plain(self, function: Workflow) -> Any:
+        """Wrap a bound method, so that the engine sees a function of plain arguments."""
 
-def _plain(function: Workflow) -> Any:
-    """Wrap a bound method, so that the engine sees a function of plain arguments."""
+        async def run(*arguments: Argument) -> None:
+            job: asyncio.Task[None] = asyncio.ensure_future(function(*arguments))
+            self._running.add(job)
+            job.add_done_callback(self._running.discard)
+            await job
 
-    async def run(*arguments: Argument) -> None:
-        await function(*arguments)
-
-    run.__name__ = run.__qualname__ = getattr(function, "__name__", "run")
-    return run
+        run.__name__ = run.__qualname__ = getattr(function, "__name__", "run")
+        return run
 
 
 def _quiet() -> None:

@@ -17,6 +17,8 @@ from swarm.runtime.segments import run_segment
 from swarm.runtime.tasks import run_task
 
 SEND_POLL_S = 0.5
+GRACE_S = 3.0
+"""How long a stop waits for model calls in flight, in seconds."""
 
 
 class Worker:
@@ -77,6 +79,7 @@ class Worker:
         for job in jobs:
             with suppress(asyncio.CancelledError):
                 await job
+        await self._company.metered.drain(GRACE_S)
         await self._company.engine.stop()
         closing = self._close_models()
         if asyncio.iscoroutine(closing):

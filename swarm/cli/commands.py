@@ -1,0 +1,201 @@
+"""What each command takes. Nothing here works: that is imported when a command runs.
+
+The docstrings are the help texts; a line with `\\b` keeps the lines below it as they are.
+"""
+
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from swarm.cli.lazy import load_last
+from swarm.cli.running import plain_typer
+
+Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
+Wait = Annotated[bool, Option("--wait", help="Then keep working the order, and wait for it.")]
+Id = Annotated[str, Argument(metavar="ID", help="The order's id.")]
+Target = Annotated[str, Argument(metavar="ID", help="The order's id, or the question's.")]
+Limit = Annotated[int, Option("--limit", min=1, max=10_000, help="The most that are listed.")]
+
+
+def _work(module: str, name: str, **arguments: Any) -> int | None:
+    result: int | None = load_last(f"swarm.cli.{module}:{name}")(**arguments)
+    return result
+
+
+def order(
+    text: Annotated[str, Argument(metavar="TEXT|-", help="What you want; - reads it from stdin.")],
+    wait: Annotated[bool, Option("--wait", help="Work it now, and wait for its end.")] = False,
+    yes: Annotated[bool, Option("--yes", help="Sign the plan and answer no questions.")] = False,
+    budget: Annotated[
+        str | None, Option("--budget", metavar="AMOUNT", help="The most it may spend.")
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Give the company an order.
+
+    Without --wait the order is stored and its id printed; `swarm up` works it. A company that
+    does not exist yet is created.
+    """
+    return _work("ordering", "order", text=text, wait=wait, yes=yes, budget=budget, as_json=as_json)
+
+
+def wait(order_id: Id, as_json: Json = False) -> int | None:
+    """Go on with an order and wait for it, here or beside the worker that has it."""
+    return _work("ordering", "wait", order_id=order_id, as_json=as_json)
+
+
+def orders(limit: Limit = 20, as_json: Json = False) -> int | None:
+    """List the newest orders."""
+    return _work("reading", "orders", limit=limit, as_json=as_json)
+
+
+def show(order_id: Id, as_json: Json = False) -> int | None:
+    """Show an order: plan, result, receipt."""
+    return _work("reading", "show", order_id=order_id, as_json=as_json)
+
+
+def inbox(as_json: Json = False) -> int | None:
+    """Show what waits for you, oldest first, with the commands that answer it."""
+    return _work("reading", "inbox", as_json=as_json)
+
+
+def ledger(
+    order_id: Annotated[str | None, Argument(metavar="[ID]", help="Of this order alone.")] = None,
+    limit: Limit = 1000,
+    as_json: Json = False,
+) -> int | None:
+    """List model calls, newest last, and what each cost."""
+    return _work("reading", "ledger", order_id=order_id, limit=limit, as_json=as_json)
+
+
+def roles(as_json: Json = False) -> int | None:
+    """List the roles of the company."""
+    return _work("reading", "roles", as_json=as_json)
+
+
+def schema(
+    name: Annotated[str, Argument(metavar="order", help="Which document: order.")],
+) -> int | None:
+    """Print the JSON Schema of what --json prints."""
+    return _work("schemas", "schema", name=name)
+
+
+def approve(target: Target, wait: Wait = False, as_json: Json = False) -> int | None:
+    """Sign the plan of an order."""
+    return _work("acting", "approve", target=target, wait=wait, as_json=as_json)
+
+
+def reject(
+    target: Target,
+    reason: Annotated[str, Argument(metavar="REASON", help="What should be different.")],
+    wait: Wait = False,
+    as_json: Json = False,
+) -> int | None:
+    """Send a plan, or a delivered result, back with a reason; it is planned anew."""
+    return _work("acting", "reject", target=target, reason=reason, wait=wait, as_json=as_json)
+
+
+def answer(
+    target: Target,
+    text: Annotated[str, Argument(metavar="TEXT|-", help="Your answer; - reads it from stdin.")],
+    wait: Wait = False,
+    as_json: Json = False,
+) -> int | None:
+    """Answer a question, or all open questions of an order."""
+    return _work("acting", "answer", target=target, text=text, wait=wait, as_json=as_json)
+
+
+def choose(
+    target: Target,
+    number: Annotated[int, Argument(metavar="NUMBER", help="The option, counted from 1.")],
+    wait: Wait = False,
+    as_json: Json = False,
+) -> int | None:
+    """Choose one of the options of a question."""
+    return _work("acting", "choose", target=target, number=number, wait=wait, as_json=as_json)
+
+
+def accept(
+    order_id: Id,
+    sign: Annotated[str, Option("--sign", metavar="NAME", help="Your name, if not yours.")] = "",
+    as_json: Json = False,
+) -> int | None:
+    """Take responsibility for a delivered result, by name."""
+    return _work("acting", "accept", order_id=order_id, sign=sign, as_json=as_json)
+
+
+def cancel(order_id: Id, as_json: Json = False) -> int | None:
+    """Stop an order before its next step; what was spent stays on its receipt."""
+    return _work("acting", "cancel", order_id=order_id, as_json=as_json)
+
+
+def resume(order_id: Id, wait: Wait = False, as_json: Json = False) -> int | None:
+    """Let a parked or failed order go on."""
+    return _work("acting", "resume", order_id=order_id, wait=wait, as_json=as_json)
+
+
+def budget(
+    target: Annotated[
+        str | None, Argument(metavar="[TARGET]", help="An order's id, day, or company.")
+    ] = None,
+    amount: Annotated[
+        str | None, Argument(metavar="[AMOUNT|none]", help="The new limit.")
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Show the budgets, or set the limit of one.
+
+    Orders that were parked at the limit go on.
+    """
+    return _work("budgets", "budget", target=target, amount=amount, as_json=as_json)
+
+
+def init(as_json: Json = False) -> int | None:
+    """Create the company, or bring it up to date; doing it again changes nothing."""
+    return _work("service", "init", as_json=as_json)
+
+
+def up() -> int | None:
+    """Work orders and listen to the channels, until Ctrl-C or SIGTERM."""
+    return _work("service", "up")
+
+
+def worker() -> int | None:
+    """Work orders until Ctrl-C or SIGTERM, without channels."""
+    return _work("service", "worker")
+
+
+def doctor(
+    ask: Annotated[bool, Option("--ask", help="Ask the model one tiny, metered question.")] = False,
+    as_json: Json = False,
+) -> int | None:
+    """Check the installation and the books; say for each problem what helps."""
+    return _work("doctor", "doctor", ask=ask, as_json=as_json)
+
+
+memory = plain_typer(no_args_is_help=True, help="What the company remembers.")
+
+
+@memory.command("list")
+def memory_list(limit: Limit = 100, as_json: Json = False) -> int | None:
+    """List the newest memories."""
+    return _work("memories", "listed", limit=limit, as_json=as_json)
+
+
+@memory.command("search")
+def memory_search(
+    query: Annotated[str, Argument(metavar="QUERY", help="Words to look for.")],
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> int | None:
+    """List the memories nearest to some words, best first."""
+    return _work("memories", "search", query=query, limit=limit, as_json=as_json)
+
+
+@memory.command("forget")
+def memory_forget(
+    memory_id: Annotated[str, Argument(metavar="ID", help="The memory's id.")],
+    as_json: Json = False,
+) -> int | None:
+    """Delete a memory for good."""
+    return _work("memories", "forget", memory_id=memory_id, as_json=as_json)

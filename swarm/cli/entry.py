@@ -1,0 +1,184 @@
+"""The door: find the command, run it, and say in one sentence what went wrong."""
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from swarm import __version__
+from swarm.cli import exits
+from swarm.cli.lazy import load
+from swarm.cli.terminal import ReaderGoneError, say, tell
+from swarm.core.errors import SwarmError
+from swarm.core.registry import nearest
+
+MODULE = "swarm.cli.commands"
+
+
+class Command(NamedTuple):
+    """One line of the table."""
+
+    target: str
+    """Where it is declared, `module:function`."""
+    help: str
+    section: str
+
+
+def _table(section: str, lines: dict[str, str]) -> dict[str, Command]:
+    return {
+        name: Command(f"{MODULE}:{name}", help_text, section) for name, help_text in lines.items()
+    }
+
+
+COMMANDS: dict[str, Command] = {
+    **_table(
+        "Orders",
+        {
+            "order": "Give the company an order; --wait works it to its end.",
+            "wait": "Go on with an order and wait for it.",
+            "orders": "List the newest orders.",
+            "show": "Show an order: plan, result, receipt.",
+            "cancel": "Stop an order before its next step.",
+            "resume": "Let a parked or failed order go on.",
+        },
+    ),
+    **_table(
+        "Your word",
+        {
+            "inbox": "Show what waits for you.",
+            "answer": "Answer a question.",
+            "choose": "Choose one of the options of a question.",
+            "approve": "Sign a plan.",
+            "reject": "Send a plan or a result back, with a reason.",
+            "accept": "Take responsibility for a result, by name.",
+        },
+    ),
+    **_table(
+        "Books",
+        {
+            "budget": "Show the budgets, or set one.",
+            "ledger": "List model calls and what each cost.",
+            "memory": "List, search or forget what the company remembers.",
+            "roles": "List the roles of the company.",
+            "schema": "Print the JSON Schema of a document.",
+        },
+    ),
+    **_table(
+        "Running",
+        {
+            "init": "Create the company, or bring it up to date.",
+            "up": "Work orders and listen to the channels until stopped.",
+            "worker": "Work orders until stopped, without channels.",
+            "doctor": "Check the installation and the books.",
+        },
+    ),
+}
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit code."""
+    # Half of what the collector would look at during imports stays for good anyway.
+    gc.disable()
+    try:
+        return run(sys.argv[1:])
+    finally:
+        gc.enable()
+        _let_go_of_a_closed_pipe()
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line, without the program's name, and return the exit code."""
+    try:
+        return _run(list(argv))
+    except ReaderGoneError:
+        return exits.READER_GONE
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+
+
+def _run(argv: list[str]) -> int:
+    is_verbose, argv = _verbosity(argv)
+    if not argv:
+        tell(_help())
+        return exits.USAGE
+    name, *arguments = argv
+    if name in ("-h", "--help", "help"):
+        say(_help())
+        return exits.DONE
+    if name == "--version":
+        say(f"swarm {__version__}")
+        return exits.DONE
+    if name not in COMMANDS:
+        kind = "option" if name.startswith("-") else "command"
+        return _fail(f"There is no {kind} {name!r}{nearest(name, COMMANDS)}.", exits.USAGE)
+    return _guarded(lambda: _run_command(name, arguments, is_verbose=is_verbose))
+
+
+def _verbosity(argv: list[str]) -> tuple[bool, list[str]]:
+    """Take `--verbose` out, wherever it stands before a `--`."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    head = [word for word in argv[:end] if word != "--verbose"]
+    return len(head) < end, [*head, *argv[end:]]
+
+
+def _run_command(name: str, arguments: list[str], *, is_verbose: bool) -> int:
+    runner: Callable[..., int] = load("swarm.cli.running:run_command")
+    return runner(
+        load(COMMANDS[name].target), arguments, name=f"swarm {name}", is_verbose=is_verbose
+    )
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    """Turn what a command raises into one sentence and a code."""
+    try:
+        return command()
+    except SwarmError as error:
+        return _fail(str(error), exits.of_error(error))
+    except ReaderGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the outermost loop of a command
+        record: Callable[[BaseException], Any] = load("swarm.cli.logs:record_crash")
+        return _fail(
+            f"Something inside Swarm broke ({type(error).__name__}); nothing that was stored is "
+            f"lost. The trace is in {record(error)}.",
+            exits.BUG,
+        )
+
+
+def _fail(sentence: str, code: int) -> int:
+    tell(f"Error: {sentence}")
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = [
+        "Usage: swarm [--verbose] COMMAND [ARGUMENTS]",
+        "",
+        "A company made of agents: one order goes in, plan, work, review and receipt come out.",
+    ]
+    section = ""
+    for name, command in COMMANDS.items():
+        if command.section != section:
+            section = command.section
+            lines += ["", f"{section}:"]
+        lines.append(f"  {name:{width}}{command.help}")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "`swarm COMMAND --help` says more; `--json` gives programs one document on stdout.",
+            "Exit codes: 0 done, 1 a bug, 2 usage or configuration, 3 waiting for a person,",
+            "4 the order failed, 5 a limit or provider stopped it, 130 interrupted.",
+        ]
+    )
+
+
+def _let_go_of_a_closed_pipe() -> None:
+    """Point standard output elsewhere if its reader is gone; Python's own last flush would complain."""
+    try:
+        sys.stdout.flush()
+    except (OSError, AttributeError, ValueError):
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
