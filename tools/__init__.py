@@ -1,0 +1,1 @@
+"""Small programs that build and check the project; the product itself does not import them."""
