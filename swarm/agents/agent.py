@@ -77,7 +77,9 @@ class Agent:
         self._hands = hands
         self._limits = limits
         self._clock = clock
-        self._protocol: ToolProtocol = protocol_for(mind.capabilities.native_tools)
+        self._protocol: ToolProtocol = protocol_for(
+            mind.capabilities.native_tools or not hands.specs
+        )
 
     async def run(self, messages: tuple[Message, ...], *, title: str) -> Outcome:
         """Work from the first message to a result.
@@ -110,7 +112,7 @@ class Agent:
             return self._fault(progress, str(error), None)
         if completion.stop in (StopReason.REFUSAL, StopReason.CONTENT_FILTER):
             return Failure(f"the model refused the task: {completion.text[:200] or 'no reason'}")
-        if completion.stop is StopReason.LENGTH:
+        if completion.stop is StopReason.LENGTH and (self._hands.specs or not completion.text):
             # The calls of a cut answer may be half calls: none of them runs.
             told = "Your answer was cut off at the token limit; nothing of it was carried out. Work in smaller parts."
             return self._fault(progress, told, replace(completion, tool_calls=()))

@@ -113,11 +113,11 @@ class LiteLLM:
         started: float,
     ) -> RawAnswer:
         reading = Reading(request, tape, self._key)
-        response, error = await self._ask(library, request, timeout_s)
+        response, error = await self._ask(library, request, tape, timeout_s)
         latency_s = time.monotonic() - started
         if tape.is_used:
             reading.judge()
-            if reading.is_verbatim:
+            if reading.is_chat:
                 return reading.verbatim(latency_s=latency_s)
         elif error is not None:
             raise reading.untaped(error) from None
@@ -128,17 +128,22 @@ class LiteLLM:
         return reading.translated(body, latency_s=latency_s)
 
     async def _ask(
-        self, library: "_Library", request: ModelRequest, timeout_s: float
+        self, library: "_Library", request: ModelRequest, tape: Tape, timeout_s: float
     ) -> tuple[Any, Exception | None]:
         """Let litellm send the request; what it returns or raises is kept, not yet believed."""
         arguments = self._arguments(library, request) | {"timeout": timeout_s}
         try:
             if self._config.api_base is not None:
-                return await library.completion(**arguments), None
-            # Some providers fetch credentials before they send, with blocking calls.
-            return await (await asyncio.to_thread(library.completion, **arguments)), None
+                response = await library.completion(**arguments)
+            else:
+                # Some providers fetch credentials before they send, with blocking calls.
+                response = await (await asyncio.to_thread(library.completion, **arguments))
+            if not tape.is_used:
+                # A stream of some providers is asked for only when its first piece is.
+                response = await library.drain(response)
         except Exception as error:  # noqa: BLE001 - the tape tells what happened
             return None, error
+        return response, None
 
     def _arguments(self, library: "_Library", request: ModelRequest) -> Document:
         config = self._config
@@ -246,11 +251,16 @@ class _Library:
             max_output_tokens=limit if isinstance(limit, int) and limit > 0 else None,
         )
 
+    async def drain(self, response: Any) -> Any:
+        """Return the pieces of a stream as a list, and a whole answer as it is."""
+        is_whole = isinstance(response, list) or hasattr(response, "model_dump")
+        return response if is_whole else [piece async for piece in response]
+
     async def translate(self, response: Any) -> Document:
         """Return litellm's reading of an answer as a plain document, a stream joined to one."""
-        if not hasattr(response, "model_dump"):
-            chunks = [chunk async for chunk in response]
-            response = self._litellm.stream_chunk_builder(chunks)
+        response = await self.drain(response)
+        if isinstance(response, list):
+            response = self._litellm.stream_chunk_builder(response)
         dumped = response.model_dump(warnings=False)
         body: Document = json.loads(json.dumps(dumped, default=str))
         for choice in body.get("choices") or []:

@@ -8,6 +8,8 @@ import asyncio
 import hashlib
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from swarm.llm.embedded import (
     Generated,
     Job,
     Stopped,
+    load,
 )
 from swarm.llm.gguf import installed_parts, model_file
 
@@ -42,19 +45,19 @@ _STOP = "\n###"
 class LocalLLM:
     """Serve `local/gemma3-270m` in this process; calls run one after the other."""
 
-    def __init__(self, config: LLMConfig, *, cache: Path) -> None:
+    def __init__(
+        self, config: LLMConfig, *, cache: Path, loader: Callable[[Path], Any] | None = None
+    ) -> None:
         """Take the settings; nothing is loaded before the first call.
 
         Args:
             config: `max_output_tokens` and `json_schema` are used.
             cache: Folder for the model file, 250 MB; created when needed.
+            loader: Loads another engine, given `cache`; None loads the embedded model.
         """
         self._config = config
-        self._cache = cache
-        self._engine = self._new_engine()
-
-    def _new_engine(self) -> Engine:
-        return Engine(lambda: model_file(installed_parts(), self._cache))
+        self._load = partial(loader or load_embedded, cache)
+        self._engine = Engine(self._load)
 
     def capabilities(self, model: str) -> Capabilities:
         """Say what the embedded model can do; native tool calls are not among it."""
@@ -97,7 +100,7 @@ class LocalLLM:
 
     async def close(self) -> None:
         """Stop the running call and free the model; a later call loads it again."""
-        engine, self._engine = self._engine, self._new_engine()
+        engine, self._engine = self._engine, Engine(self._load)
         await asyncio.to_thread(engine.close)
 
     def _body(self, request: ModelRequest) -> dict[str, Any]:
@@ -120,6 +123,15 @@ class LocalLLM:
             body["json_schema"] = _grammar(request, limit)
             body["stop"] = []
         return {**body, "seed": int(_digest(body)[:8], 16) >> 1}
+
+
+def load_embedded(cache: Path) -> Any:
+    """Load the embedded model, whose file is put into `cache` on the first call.
+
+    Raises:
+        ConfigError: The extra `local` is missing or damaged, or `cache` cannot be written.
+    """
+    return load(model_file(installed_parts(), cache))
 
 
 def prompt(messages: tuple[Message, ...], *, is_json: bool) -> str:

@@ -22,6 +22,10 @@ from swarm.llm.failures import MAX_MESSAGE, Response, failure, failure_inside, r
 from swarm.llm.wire import DONE, Tape
 
 _LIBRARY_WORDS = re.compile(r"(?:litellm\.)?\w+(?:Error|Exception)(?:: | - )|Give Feedback.*", re.S)
+_MISSING_PACKAGE = re.compile(r"No module named '([\w.]+)'")
+_DISGUISE = "json_tool_call"
+"""The tool by which litellm asks a model for a document that takes no schema."""
+
 _READABLE = ("application/json", "text/", "")
 """Kinds of bodies that are read here; others (binary event streams) only the library can read."""
 
@@ -60,22 +64,15 @@ class Reading:
             self._cut()
 
     @property
-    def is_verbatim(self) -> bool:
-        """Whether the provider's own body is the answer, with no translation.
-
-        False for a provider with another interface, and where tools came back that nobody
-        offered: the library asks some models for a document in the form of a tool call.
-        """
-        if not is_chat(self._documents):
-            return False
-        choices = assemble(self._documents).get("choices") or []
-        messages = [c.get("message") for c in choices if isinstance(c, dict)]
-        has_calls = any(m.get("tool_calls") for m in messages if isinstance(m, dict))
-        return bool(self._request.tools) or self._request.schema is None or not has_calls
+    def is_chat(self) -> bool:
+        """Whether the provider speaks chat completions, so that its own body is the answer."""
+        return is_chat(self._documents)
 
     def verbatim(self, *, latency_s: float) -> RawAnswer:
         """Return the answer as the provider wrote it."""
         body = assemble(self._documents)
+        if self._request.schema is not None and not self._request.tools:
+            body = _without_disguise(body)
         raw = provider_usage(self._documents)
         return self._answer(body, raw, raw, latency_s)
 
@@ -99,6 +96,10 @@ class Reading:
         if "Provider NOT provided" in str(error):
             sentence = f"{model}: the model's name does not say its provider, as in openai/gpt-4o"
             return Refused(sentence, kind="unknown_model")
+        package = _MISSING_PACKAGE.search(str(error))
+        if package:
+            sentence = f"{model}: litellm needs the package {package[1]!r} for this model"
+            return Refused(sentence, kind="missing_package")
         status = getattr(error, "status_code", None)
         if isinstance(status, int) and status >= 400:
             headers = getattr(getattr(error, "response", None), "headers", None) or {}
@@ -156,3 +157,20 @@ class Reading:
             reported_cost=reported_cost(raw),
             raw_usage=raw,
         )
+
+
+def _without_disguise(body: Document) -> Document:
+    """Turn the call of a tool that stands for a document back into that document's text."""
+    choice = _first(body.get("choices"))
+    function = _first((choice.get("message") or {}).get("tool_calls")).get("function")
+    if not isinstance(function, dict) or function.get("name") != _DISGUISE:
+        return body
+    plain = {"role": "assistant", "content": function.get("arguments")}
+    finish = "length" if choice.get("finish_reason") == "length" else "stop"
+    return body | {"choices": [choice | {"message": plain, "finish_reason": finish}]}
+
+
+def _first(items: Any) -> Document:
+    """Return the first of several documents, or an empty one."""
+    first = items[0] if isinstance(items, list) and items else None
+    return first if isinstance(first, dict) else {}

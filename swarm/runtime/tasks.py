@@ -200,7 +200,9 @@ class TaskDesk:
         self, role: Role, node: str, brief: str, *, title: str, depth: int
     ) -> Outcome:
         mind = self._mind(role, node)
-        tools = self._company.load_tools(role)
+        # A model too small for tools answers in words; its words are the deliverable.
+        is_small = mind.capabilities.compact_prompts
+        tools = {} if is_small else self._company.load_tools(role)
 
         async def delegate(handoff: Handoff, child_node: str) -> Any:
             return await self._delegate(handoff, child_node, depth=depth)

@@ -1,0 +1,1 @@
+"""Measurements with printed numbers; nothing here is asserted."""
