@@ -221,8 +221,9 @@ class App:
             if not (self.home / FILE).exists():
                 (self.home / FILE).write_text(COMPANY_YAML, encoding="utf-8")
             if schema.revision(self.store) != schema.HEAD:
-                schema.upgrade(self.store)
+                # Our revision comes last: it says that all of the set-up is done.
                 self.engine.prepare()
+                schema.upgrade(self.store)
         return is_new
 
     def check(self) -> None:

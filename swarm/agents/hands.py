@@ -79,7 +79,12 @@ class Hands:
         effects: EffectBook,
         answers: Mapping[tuple[str, int], str],
         delegate: Delegation,
+        default_answer: str | None = None,
     ) -> None:
+        """Take what a role may use and know.
+
+        `default_answer` stands in for the founder where nobody may be asked.
+        """
         self.context = context
         self._role = role
         self._tools = tools
@@ -89,6 +94,7 @@ class Hands:
         self._effects = effects
         self._answers = answers
         self._delegate = delegate
+        self._default_answer = default_answer
         self.specs: tuple[ToolSpec, ...] = tuple(spec(tool) for tool in tools.values())
         self._recorded: dict[tuple[int, int], EffectRecord] | None = None
 
@@ -140,9 +146,10 @@ class Hands:
         if isinstance(raw, AskPerson):
             ask_node = f"{self._node}#{position}"
             answer = self._answers.get((ask_node, seq))
-            if answer is None:
+            if answer is None and self._default_answer is None:
                 return Turn(blocked=raw, ask_node=ask_node)
-            return self._booked(position, call, ANSWER.format(answer=answer), "allow", verdict.rule)
+            told = self._default_answer if answer is None else ANSWER.format(answer=answer)
+            return self._booked(position, call, str(told), "allow", verdict.rule)
         if isinstance(raw, Handoff):
             outcome = await self._delegate(raw, f"{self._node}/d{seq}.{position}")
             if not isinstance(outcome, str):

@@ -3,6 +3,7 @@
 ```
 SwarmError
 ├── ConfigError       the operator acts: says where and what to do
+│   └── Unavailable   the disk or the database cannot be written now; nothing was changed
 ├── InvalidInput      the person at the door acts: a word of the command is off
 ├── NotFound          the person at the door acts: no such order, question or file
 ├── Conflict          somebody else was first: the state is no longer what the caller saw
@@ -26,6 +27,10 @@ class SwarmError(Exception):
 
 class ConfigError(SwarmError):
     """Tell the operator which setting or file is wrong and what to write instead."""
+
+
+class Unavailable(ConfigError):
+    """Say that nothing can be stored now: a worker waits, a door says so."""
 
 
 class InvalidInput(SwarmError):

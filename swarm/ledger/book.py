@@ -232,7 +232,8 @@ class Book:
         scopes = [budget.order_scope(order_id), day, budget.COMPANY]
         if caller.task_limit is not None and caller.task_id is not None:
             task = budget.task_scope(order_id, caller.task_id)
-            budget.open_scope(connection, task, limit=caller.task_limit, currency=self._currency)
+            # The role's file may have been raised since the task began.
+            budget.set_limit(connection, task, caller.task_limit, currency=self._currency)
             scopes.append(task)
         return scopes
 

@@ -124,8 +124,7 @@ def _exceeded(connection: Connection, scopes: list[str], worst_pico: int) -> Lim
             return LimitExceeded(
                 f"The {name} of {plain(limit)} {row.currency} does not cover the next model call: "
                 f"{plain(spent)} {row.currency} spent, {_brief(from_pico(row.reserved_pico))} held, "
-                f"up to {_brief(from_pico(worst_pico))} needed. Raise it with "
-                f"`swarm budget {_argument(row.scope)} AMOUNT`.",
+                f"up to {_brief(from_pico(worst_pico))} needed. {_way_on(row.scope)}",
                 limit=row.scope,
                 value=limit,
                 unit=row.currency,
@@ -144,9 +143,14 @@ def _spoken(scope: str) -> str:
     )
 
 
-def _argument(scope: str) -> str:
+def _way_on(scope: str) -> str:
     kind, _, name = scope.partition(":")
-    return name if kind == "order" else kind
+    if kind == "task":
+        return (
+            "Raise `budget` in the role's file and start the worker again, then "
+            f"`swarm resume {name.partition('/')[0]}` goes on."
+        )
+    return f"Raise it with `swarm budget {name if kind == 'order' else kind} AMOUNT`."
 
 
 def set_limit(connection: Connection, scope: str, limit: Decimal | None, *, currency: str) -> None:

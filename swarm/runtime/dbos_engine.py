@@ -13,6 +13,7 @@ from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, Serializer, SetWorkflowID
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 
 from swarm.runtime.engine import Argument, Workflow
 from swarm.store.database import Store
@@ -20,6 +21,13 @@ from swarm.store.database import Store
 # Changed only when a running segment could not be run again from its start by newer code.
 WORK_VERSION = "1"
 QUEUE = "orders"
+_UNFINISHED = ("PENDING", "ENQUEUED")
+_BROKEN = ("CANCELLED", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+"""Nothing of ours ends a workflow so: a stop between two steps of `_take_over`, or the database."""
+CHILD_POLL_S = 0.1
+"""How often a parent looks for a child that another coroutine runs, in seconds."""
+BUSY_S = 1.0
+"""How long to wait before a child is tried again on a database that cannot be written."""
 STOP_S = 2.0
 """How long a stop waits for workflows to let go, in seconds."""
 
@@ -66,15 +74,7 @@ class DbosEngine:
         self, connection: Connection, workflow: str, workflow_id: str, *arguments: Argument
     ) -> None:
         """Enqueue in the caller's transaction, for whichever worker is the newest."""
-        if self._client is None:
-            _quiet()
-            self._client = DBOSClient(
-                system_database_engine=self._store.engine,
-                serializer=JsonSerializer(),
-                lazy=True,
-                application_name="swarm",
-            )
-        self._client.enqueue_in_transaction(
+        self._known_client().enqueue_in_transaction(
             connection,
             {"workflow_name": workflow, "queue_name": QUEUE, "workflow_id": workflow_id},
             *arguments,
@@ -98,10 +98,47 @@ class DbosEngine:
             self._workflows[name] = DBOS.workflow(name=name, max_recovery_attempts=1000)(
                 self._plain(function)
             )
-        DBOS.launch()
-        await DBOS.register_queue_async(
+        # Registered later, the queue of a new home would be found a second after the launch.
+        await self._known_client().register_queue_async(
             QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s
         )
+        DBOS.launch()
+        # Work without a version goes to the latest one; a step back to an older release makes
+        # that one the latest again.
+        await DBOS.set_latest_application_version_async(WORK_VERSION)
+        await self._take_over()
+
+    async def _take_over(self) -> None:
+        """Begin again what this executor left and the engine's own recovery passes by.
+
+        That is unfinished work of another version, and work that an error of the database ended:
+        orders end every other error themselves. It all bears repetition, and what an order no
+        longer waits for ends at once.
+        """
+        left = await DBOS.list_workflows_async(
+            executor_id=self._executor_id,
+            status=[*_UNFINISHED, *_BROKEN],
+            load_input=False,
+            load_output=False,
+        )
+        for workflow in left:
+            if workflow.status in _BROKEN or workflow.app_version != WORK_VERSION:
+                # A process that dies between the two leaves a cancelled one for the next start.
+                await DBOS.cancel_workflow_async(workflow.workflow_id)
+                await DBOS.rewind_workflow_async(
+                    workflow.workflow_id, application_version=WORK_VERSION
+                )
+
+    def _known_client(self) -> DBOSClient:
+        if self._client is None:
+            _quiet()
+            self._client = DBOSClient(
+                system_database_engine=self._store.engine,
+                serializer=JsonSerializer(),
+                lazy=True,
+                application_name="swarm",
+            )
+        return self._client
 
     async def run_child(self, workflow: str, workflow_id: str, *arguments: Argument) -> None:
         """Start the workflow outside the parent's own context and wait for it.
@@ -113,10 +150,15 @@ class DbosEngine:
         async def start_and_wait() -> None:
             with SetWorkflowID(workflow_id):
                 handle = await DBOS.start_workflow_async(self._workflows[workflow], *arguments)
-            await handle.get_result(polling_interval_sec=0.1)
+            await handle.get_result(polling_interval_sec=CHILD_POLL_S)
 
         loop = asyncio.get_running_loop()
-        await loop.create_task(start_and_wait(), context=contextvars.Context())
+        while True:
+            try:
+                return await loop.create_task(start_and_wait(), context=contextvars.Context())
+            except OperationalError:
+                # A full disk, say: the parent has nothing better to do than to try again.
+                await asyncio.sleep(BUSY_S)
 
     async def stop(self) -> None:
         """Stop polling; running workflows stay PENDING and are recovered at the next start."""

@@ -319,15 +319,12 @@ class Office:
 
     def _with_answers(self, connection: Connection, row: Any) -> OrderState:
         state = records.read_state(row.state)
-        said = dict(
-            connection.execute(
-                sa.select(asks.c.id, asks.c.answer).where(
-                    asks.c.order_id == row.id, asks.c.state == "answered"
-                )
+        rows = connection.execute(
+            sa.select(asks.c.id, asks.c.answer).where(
+                asks.c.order_id == row.id, asks.c.state == "answered"
             )
-            .tuples()
-            .all()
         )
+        said = {ask.id: ask.answer for ask in rows}
         questions = tuple(
             q.model_copy(update={"answer": said.get(q.id, q.answer)}) for q in state.questions
         )

@@ -34,12 +34,11 @@ from swarm.org import briefs, decisions
 from swarm.runtime import outbox, records
 from swarm.runtime.company import Company
 from swarm.runtime.engine import TASK
-from swarm.runtime.tasks import reason_of, write_ask
+from swarm.runtime.tasks import ASSUME, reason_of, write_ask
 from swarm.store.tables import baselines
 
 log = structlog.get_logger("swarm.segments")
 
-ASSUME = "No answer: decide yourself, and say what you assumed."
 BUG = "Something inside Swarm broke; the trace is in the log. `swarm resume` tries again."
 
 
@@ -241,7 +240,7 @@ class OrderDesk:
         finally:
             for job in running.values():
                 job.cancel()
-        return await self._save(state)
+        return state if state == self.state else await self._save(state)
 
     async def _run_child(self, task_id: str) -> None:
         name = records.task_workflow_id(self._order.id, self._order.segment, task_id)

@@ -46,6 +46,8 @@ from swarm.store.tables import artifacts, asks
 from swarm.tools.base import Handoff, ToolContext
 from swarm.tools.workspace import FileFacts, facts, reading
 
+ASSUME = "No answer: decide yourself, and say what you assumed."
+
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
@@ -56,6 +58,8 @@ class _Setting:
     task: PlannedTask
     inputs: tuple[str, ...]
     answers: Mapping[tuple[str, int], str]
+    default_answer: str | None
+    """What a role is told instead of an answer, where nobody may be asked."""
     files: tuple[str, ...] = ()
 
 
@@ -108,7 +112,7 @@ def reason_of(error: SwarmError) -> Reason:
         "bad_request",
     )
     if isinstance(error, Refused | ConfigError | UnknownPrice) and not is_order_fault:
-        text = f"{error} Mend it, then `swarm resume` goes on."
+        text = f"{str(error).rstrip('.')}. Mend it, then `swarm resume` goes on."
         return Reason(kind=ReasonKind.CONFIG, text=text)
     return Reason(kind=ReasonKind.WORK, text=str(error))
 
@@ -221,6 +225,7 @@ class TaskDesk:
             caller=mind.caller,
             effects=self._company.effects,
             answers=self._setting.answers,
+            default_answer=self._setting.default_answer,
             delegate=delegate,
         )
         agent = Agent(
@@ -366,7 +371,8 @@ def _json(options: list[str]) -> str:
 
 
 def _read_setting(connection: Connection, order_id: str, task_id: str) -> _Setting:
-    order = records.read_state(records.find(connection, order_id).state)
+    row = records.find(connection, order_id)
+    order = records.read_state(row.state)
     assert order.frame is not None
     assert order.plan is not None
     task = next(t for t in order.plan.tasks if t.id == task_id)
@@ -382,4 +388,5 @@ def _read_setting(connection: Connection, order_id: str, task_id: str) -> _Setti
         task=task,
         inputs=tuple(inputs),
         answers=records.answers(connection, order_id),
+        default_answer=ASSUME if row.is_auto_signed else None,
     )

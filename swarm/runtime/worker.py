@@ -1,10 +1,13 @@
 """The worker: the engine, the channels and the sender in one process, one per home."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+
+import structlog
 
 from swarm.channels.base import Channel
 from swarm.core.message import InboundMessage
@@ -16,7 +19,11 @@ from swarm.runtime.outbox import Sender
 from swarm.runtime.segments import run_segment
 from swarm.runtime.tasks import run_task
 
+log = structlog.get_logger("swarm.worker")
+
 SEND_POLL_S = 0.5
+REOPEN_S = 5.0
+GC_THRESHOLD = 20_000
 GRACE_S = 3.0
 """How long a stop waits for model calls in flight, in seconds."""
 
@@ -45,6 +52,9 @@ class Worker:
         Raises:
             ConfigError: Another worker holds this home.
         """
+        # Most objects of a worker live as long as it does; looking through them after every
+        # 700 new ones, as the interpreter would, costs a tenth of each call.
+        gc.set_threshold(GC_THRESHOLD)
         with WorkerLock(self._home):
             await self._company.engine.start(
                 {
@@ -53,13 +63,22 @@ class Worker:
                 }
             )
             jobs = [asyncio.create_task(self._send())] if self._channels else []
-            jobs += [asyncio.create_task(c.run(self._hear)) for c in self._channels.values()]
+            jobs += [asyncio.create_task(self._listen(c)) for c in self._channels.values()]
             try:
                 if ready is not None:
                     ready()
                 await until.wait()
             finally:
                 await self._stop(jobs)
+
+    async def _listen(self, channel: Channel) -> None:
+        """Listen until the channel ends by itself; one that breaks is opened again."""
+        while True:
+            try:
+                return await channel.run(self._hear)
+            except Exception:
+                log.exception("a channel broke", channel=channel.name)
+                await asyncio.sleep(REOPEN_S)
 
     async def _hear(self, message: InboundMessage) -> None:
         await asyncio.to_thread(self._intake.place, message)

@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from swarm.core.errors import ConfigError
+from swarm.core.errors import ConfigError, Unavailable
+
+log = structlog.get_logger("swarm.store")
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 BUSY_TIMEOUT_S = 30
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+"""How long a worker waits before it tries again to write."""
 GROUP_SIZE = 64
 """Most units of work in one commit: one disk flush then serves them all."""
 
@@ -58,7 +63,8 @@ class Store:
         """Run `work` in one transaction and commit it. Blocks; safe from any thread.
 
         Raises:
-            ConfigError: The disk is full, read-only or broken; nothing was changed.
+            Unavailable: The disk is full, read-only or busy; nothing was changed.
+            ConfigError: The database is damaged.
         """
         try:
             with self.engine.begin() as connection:
@@ -78,9 +84,22 @@ class Store:
     async def awrite(self, work: Work[T]) -> T:
         """Run `work` as an atomic unit of a grouped commit; return once it is on disk.
 
+        Where nothing can be stored (a full disk, say) it waits and tries again: a worker has
+        nothing better to do, and what it holds may have been paid for.
+
         Raises:
-            ConfigError: As `write`. Whatever `work` raises comes back, and only it is undone.
+            Exception: Whatever `work` raises comes back, and only it is undone.
         """
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._awrite_once(work)
+            except Unavailable as error:
+                log.warning("waiting for the database", reason=str(error), seconds=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _awrite_once(self, work: Work[T]) -> T:
         if not self.is_sqlite:
             return await asyncio.to_thread(self.write, work)
         future: Future[T] = Future()
@@ -173,9 +192,9 @@ def _explained(error: BaseException) -> BaseException:
     if not isinstance(error, OperationalError | DatabaseError):
         return error
     if "full" in text or "no space" in text:
-        return ConfigError("The disk is full: nothing was changed. Free some space and try again.")
+        return Unavailable("The disk is full: nothing was changed. Free some space and try again.")
     if "readonly" in text or "read-only" in text or "unable to open" in text:
-        return ConfigError(
+        return Unavailable(
             f"The company's database cannot be written ({text}): check the rights of its folder."
         )
     if "malformed" in text or "not a database" in text:
@@ -184,5 +203,7 @@ def _explained(error: BaseException) -> BaseException:
             "(`swarm doctor` shows the details)."
         )
     if "disk i/o error" in text:
-        return ConfigError("The disk reported an error; nothing was changed. Check the disk.")
+        return Unavailable("The disk reported an error; nothing was changed. Check the disk.")
+    if "locked" in text or "busy" in text:
+        return Unavailable("The company's database is busy; nothing was changed. Try again.")
     return error
