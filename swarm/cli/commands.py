@@ -1,6 +1,6 @@
 """What each command takes. Nothing here works: that is imported when a command runs.
 
-The docstrings are the help texts; a line with `\\b` keeps the lines below it as they are.
+The docstrings are the help texts.
 """
 
 from typing import Annotated, Any
@@ -17,8 +17,8 @@ Target = Annotated[str, Argument(metavar="ID", help="The order's id, or the ques
 Limit = Annotated[int, Option("--limit", min=1, max=10_000, help="The most that are listed.")]
 
 
-def _work(module: str, name: str, **arguments: Any) -> int | None:
-    result: int | None = load_last(f"swarm.cli.{module}:{name}")(**arguments)
+def _work(module: str, function: str, /, **arguments: Any) -> int | None:
+    result: int | None = load_last(f"swarm.cli.{module}:{function}")(**arguments)
     return result
 
 
@@ -117,7 +117,9 @@ def choose(
 
 def accept(
     order_id: Id,
-    sign: Annotated[str, Option("--sign", metavar="NAME", help="Your name, if not yours.")] = "",
+    sign: Annotated[
+        str, Option("--sign", metavar="NAME", help="Sign with another name than yours.")
+    ] = "",
     as_json: Json = False,
 ) -> int | None:
     """Take responsibility for a delivered result, by name."""
@@ -138,9 +140,7 @@ def budget(
     target: Annotated[
         str | None, Argument(metavar="[TARGET]", help="An order's id, day, or company.")
     ] = None,
-    amount: Annotated[
-        str | None, Argument(metavar="[AMOUNT|none]", help="The new limit.")
-    ] = None,
+    amount: Annotated[str | None, Argument(metavar="[AMOUNT|none]", help="The new limit.")] = None,
     as_json: Json = False,
 ) -> int | None:
     """Show the budgets, or set the limit of one.

@@ -10,10 +10,11 @@ from swarm import __version__
 from swarm.cli import exits
 from swarm.cli.lazy import load
 from swarm.cli.terminal import ReaderGoneError, say, tell
-from swarm.core.errors import SwarmError
+from swarm.core.errors import InvalidInput, SwarmError
 from swarm.core.registry import nearest
 
 MODULE = "swarm.cli.commands"
+OPTIONS = ("--help", "--verbose", "--version")
 
 
 class Command(NamedTuple):
@@ -90,7 +91,7 @@ def main() -> int:
 def run(argv: Sequence[str]) -> int:
     """Run one command line, without the program's name, and return the exit code."""
     try:
-        return _run(list(argv))
+        return _guarded(lambda: _run(list(argv)))
     except ReaderGoneError:
         return exits.READER_GONE
     except KeyboardInterrupt:
@@ -110,9 +111,9 @@ def _run(argv: list[str]) -> int:
         say(f"swarm {__version__}")
         return exits.DONE
     if name not in COMMANDS:
-        kind = "option" if name.startswith("-") else "command"
-        return _fail(f"There is no {kind} {name!r}{nearest(name, COMMANDS)}.", exits.USAGE)
-    return _guarded(lambda: _run_command(name, arguments, is_verbose=is_verbose))
+        kind, known = ("option", OPTIONS) if name.startswith("-") else ("command", COMMANDS)
+        raise InvalidInput(f"There is no {kind} {name!r}{nearest(name, known)}.")
+    return _run_command(name, arguments, is_verbose=is_verbose)
 
 
 def _verbosity(argv: list[str]) -> tuple[bool, list[str]]:
@@ -147,7 +148,8 @@ def _guarded(command: Callable[[], int]) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    tell(f"Error: {sentence}")
+    # A suggestion at its end is a question already.
+    tell(f"Error: {sentence.removesuffix('.') if sentence.endswith('?.') else sentence}")
     return code
 
 

@@ -22,6 +22,8 @@ from swarm.core.errors import SwarmError
 
 FILE = Path("logs") / "swarm.log"
 MAX_BYTES = 5_000_000
+LOUD = ("dbos",)
+"""Libraries that write to standard error by themselves unless their logger has a handler."""
 KEPT = 3
 """Old files kept, each of up to `MAX_BYTES`."""
 
@@ -51,6 +53,8 @@ def configured(*, is_verbose: bool) -> Iterator[None]:
     root.setLevel(logging.WARNING)
     ours.setLevel(logging.INFO)
     root.addHandler(handler)
+    for name in LOUD:
+        logging.getLogger(name).handlers[:] = [logging.NullHandler()]
     try:
         yield
     finally:
@@ -135,7 +139,7 @@ def _formatter(*, is_text: bool, has_traces: bool) -> logging.Formatter:
             _with_trace if has_traces else _with_name_of_error,
             renderer,
         ],
-        keep_exc_info=True,
+        keep_exc_info=False,
         keep_stack_info=False,
     )
 

