@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from swarm.channels.base import Channel
-from swarm.channels.registry import CHANNELS
 from swarm.core.clock import Clock, SystemClock
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Ids, RandomIds
@@ -91,6 +90,14 @@ class App:
             probe=choose.probe_server,
             has_local=choose.local_extra_installed(),
         )
+
+    @property
+    def model_sentence(self) -> str:
+        """Say which model serves, as far as that is known without asking a server."""
+        is_known = self.settings.llm.model or self.environment.provider_keys
+        if is_known or "choice" in self.__dict__:
+            return self.choice.sentence
+        return "Model: looked for at the first order, since none is set and no key was found."
 
     @cached_property
     def org(self) -> Org:
@@ -188,10 +195,6 @@ class App:
             channels=channels or {},
             close_models=self.close_models,
         )
-
-    def channels(self) -> dict[str, Channel]:
-        """Return the configured channels."""
-        return {name: CHANNELS.load(name)() for name in self.settings.channels}
 
     def access(self, model: str) -> ModelAccess:
         """Return the adapter of a model, made on first use."""

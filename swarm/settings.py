@@ -113,7 +113,8 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name in sorted(env):
-        if not name.startswith(PREFIX) or name == "SWARM_HOME":
+        # An empty variable is an unset one: compose files pass those on.
+        if not name.startswith(PREFIX) or name == "SWARM_HOME" or not env[name]:
             continue
         *parents, key = name.removeprefix(PREFIX).lower().split("__")
         place = document

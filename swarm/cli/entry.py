@@ -112,7 +112,7 @@ def _run(argv: list[str]) -> int:
         return exits.DONE
     if name not in COMMANDS:
         kind, known = ("option", OPTIONS) if name.startswith("-") else ("command", COMMANDS)
-        raise InvalidInput(f"There is no {kind} {name!r}{nearest(name, known)}.")
+        raise InvalidInput(f"There is no {kind} {name!r}{nearest(name, known)}")
     return _run_command(name, arguments, is_verbose=is_verbose)
 
 

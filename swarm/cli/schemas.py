@@ -15,5 +15,5 @@ def schema(*, name: str) -> None:
         NotFound: No such document.
     """
     if name not in DOCUMENTS:
-        raise NotFound(f"There is no document {name!r}{nearest(name, DOCUMENTS)}.")
+        raise NotFound(f"There is no document {name!r}{nearest(name, DOCUMENTS)}")
     show_json(DOCUMENTS[name].model_json_schema(mode="serialization"))

@@ -62,8 +62,8 @@ def _channels(app: App) -> dict[str, Channel]:
 
 
 def _serve(app: App, channels: Mapping[str, Channel]) -> None:
-    # Both are said before work is taken: a company without a model or with broken roles is deaf.
-    sentence = app.choice.sentence
+    # No server is asked for its models yet: a start connects to nothing.
+    sentence = app.model_sentence
     work = app.worker(channels)
     tell(sentence)
     heard = f"listens to {', '.join(sorted(channels))}" if channels else "listens to no channel"

@@ -9,7 +9,7 @@ are left to the caller's own check.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ class _Narrower:
         if "enum" in node:
             return {"enum": _of_type(node["enum"], node.get("type"))}
         if "allOf" in node:
-            return self.narrow(self._merged(node, node["allOf"], path), path)
+            return self._all_of(node, path)
         for word in ("anyOf", "oneOf"):
             if word in node:
                 rest = {key: value for key, value in node.items() if key != word}
@@ -124,14 +124,18 @@ class _Narrower:
         rest = {key: value for key, value in node.items() if key != "$ref"}
         return self.narrow(_merge(rest, _resolve(self._root, name)), (*path, name))
 
-    def _merged(self, node: JsonSchema, parts: Iterable[Any], path: tuple[str, ...]) -> JsonSchema:
+    def _all_of(self, node: JsonSchema, path: tuple[str, ...]) -> JsonSchema:
         merged = {key: value for key, value in node.items() if key != "allOf"}
-        for part in parts:
+        for part in node["allOf"]:
             name = part.get("$ref") if isinstance(part, Mapping) else None
-            if name is not None and path.count(str(name)) >= _DEPTH:
+            if name is None:
+                merged = _merge(merged, part)
+                continue
+            if path.count(str(name)) >= _DEPTH:
                 raise Endless
-            merged = _merge(merged, part if name is None else _resolve(self._root, str(name)))
-        return merged
+            path = (*path, str(name))
+            merged = _merge(merged, _resolve(self._root, str(name)))
+        return self.narrow(merged, path)
 
     def _either(self, branches: list[Any], path: tuple[str, ...]) -> JsonSchema:
         plain = [b for b in branches if not _is_too_clever(b)] or branches

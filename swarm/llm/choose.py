@@ -115,10 +115,10 @@ def local_extra_installed() -> bool:
 def is_loopback(url: str) -> bool:
     """Say whether `url` surely leads to this machine: 127.0.0.0/8, ::1 or `localhost`.
 
-    False in every doubt: URLs that programs read differently (credentials, backslashes, spaces,
-    letters beyond ASCII) may lead elsewhere than they look.
+    False in every doubt: URLs that programs read differently (with credentials, spaces
+    or letters beyond ASCII) may lead elsewhere than they look.
     """
-    if any(not "!" <= sign <= "~" or sign == "\\" for sign in url):
+    if any(not "!" <= sign <= "~" for sign in url):
         return False
     try:
         parts = urlsplit(url)
@@ -132,7 +132,7 @@ def is_loopback(url: str) -> bool:
         return False
     # An address with a zone, or an IPv4 address in IPv6 clothes, is routed as the system likes.
     if isinstance(address, ipaddress.IPv6Address):
-        return host == str(address) and int(address) == 1
+        return "%" not in host and int(address) == 1
     return address.is_loopback
 
 

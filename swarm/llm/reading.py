@@ -26,7 +26,8 @@ _MISSING_PACKAGE = re.compile(r"No module named '([\w.]+)'")
 _DISGUISE = "json_tool_call"
 """The tool by which litellm asks a model for a document that takes no schema."""
 
-_READABLE = ("application/json", "text/", "")
+_CHAT_PATH = "/chat/completions"
+_READABLE = ("application/json", "text/")
 """Kinds of bodies that are read here; others (binary event streams) only the library can read."""
 
 
@@ -62,6 +63,8 @@ class Reading:
             raise failure_inside(self._response(), error)
         if tape.is_events and not has_ended(self._documents):
             self._cut()
+        if tape.path.endswith(_CHAT_PATH) and not self.is_chat:
+            raise self.malformed()
 
     @property
     def is_chat(self) -> bool:
@@ -122,16 +125,22 @@ class Reading:
             if tape.failure is not None:
                 raise self._named(tape.failure) from None
             kind = tape.headers.get("content-type", "").partition(";")[0]
-            if not tape.is_events and not kind.startswith(_READABLE[:2]) and kind:
+            if kind and not tape.is_events and not kind.startswith(_READABLE):
                 return []
             if not {"content-length", "transfer-encoding"} & tape.headers.keys():
                 self._cut()
             raise self.malformed() from None
 
     def _is_complete_already(self) -> bool:
-        """Whether the wire broke only after everything had come."""
+        """Whether the wire broke only after everything had come.
+
+        A JSON document that parses is whole. A stream is where it ended and told its usage: one
+        that broke in between may owe more than anybody would know.
+        """
+        if not self._tape.is_events:
+            return bool(self._documents)
         is_told = bool(provider_usage(self._documents)) or DONE in self._tape.content
-        return self._tape.is_events and is_told and has_ended(self._documents)
+        return is_told and has_ended(self._documents)
 
     def _cut(self) -> NoReturn:
         sentence = f"{self._request.model}: the answer ended before it was whole"

@@ -29,6 +29,8 @@ class Tape:
     """One call as the wire saw it; written by `TapedTransport`, read by the adapter."""
 
     idle_timeout_s: float
+    path: str = ""
+    """What was asked of the server."""
     status: int = 0
     """HTTP status; 0 as long as no status line came."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +130,7 @@ class TapedTransport:
 
         tape = TAPE.get()
         tape.begin()
+        tape.path = request.url.path
         try:
             await self._exchange(request, tape)
         except WireStop as stop:

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from sqlalchemy.engine import Connection
+
 from swarm.core.origin import Origin
 
 
@@ -43,8 +45,12 @@ class Memory(Protocol):
         origin: Origin,
         order_id: str | None = None,
         key: str | None = None,
+        within: Connection | None = None,
     ) -> MemoryItem:
-        """Store a memory; the same `key` twice stores it once and returns the first."""
+        """Store a memory; the same `key` twice stores it once and returns the first.
+
+        `within` is a transaction of the company's database that it becomes part of.
+        """
 
     def recall(self, query: str, *, limit: int = 5) -> list[MemoryItem]:
         """Return the memories nearest to the query, best first; none for a query of no words."""

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.engine import Connection
+
 from swarm.core.errors import NotFound
 from swarm.core.origin import Origin
 from swarm.memory.base import MemoryItem, MemoryKind
@@ -22,6 +24,7 @@ class FakeMemory:
         origin: Origin,
         order_id: str | None = None,
         key: str | None = None,
+        within: Connection | None = None,
     ) -> MemoryItem:
         """Store a memory; the same `key` twice stores it once and returns the first."""
         if key is not None and key in self._keys:

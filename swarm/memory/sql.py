@@ -37,6 +37,7 @@ class SqlMemory:
         origin: Origin,
         order_id: str | None = None,
         key: str | None = None,
+        within: Connection | None = None,
     ) -> MemoryItem:
         """Store a memory; the same `key` twice stores it once and returns the first."""
 
@@ -62,7 +63,7 @@ class SqlMemory:
                 connection.execute(sa.select(memories).where(memories.c.id == memory_id)).one()
             )
 
-        return self._store.write(work)
+        return self._store.write(work) if within is None else work(within)
 
     def recall(self, query: str, *, limit: int = 5) -> list[MemoryItem]:
         """Return the memories nearest to the query, best first; none for a query of no words."""

@@ -188,5 +188,8 @@ class DbosEngine:
 
 
 def _quiet() -> None:
-    # One of its start-up lines advertises a hosted console.
-    logging.getLogger("dbos").setLevel(logging.CRITICAL)
+    # One of its start-up lines advertises a hosted console, and it would write to stderr itself.
+    logger = logging.getLogger("dbos")
+    logger.setLevel(logging.CRITICAL)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

@@ -59,9 +59,8 @@ class Documents:
         return self._store.read(work)
 
     def status(self, order_id: str) -> OrderStatus:
-        """Return where an order stands; cheap enough to ask often."""
-        query = sa.select(orders.c.status).where(orders.c.id == order_id)
-        return OrderStatus(self._store.read(lambda c: c.execute(query).scalar_one()))
+        """Return where an order stands; cheap enough to ask often. Raises NotFound."""
+        return OrderStatus(self._store.read(lambda c: records.find(c, order_id)).status)
 
     def ledger(self, order_id: str | None = None, *, limit: int = 1000) -> list[dict[str, Any]]:
         """Return ledger rows, newest last, without prompts and answers."""

@@ -2,10 +2,14 @@
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from swarm.core.errors import ConfigError
+
+LOOKS, LOOK_S = 10, 0.02
 
 
 class WorkerLock:
@@ -18,7 +22,7 @@ class WorkerLock:
     def __enter__(self) -> "WorkerLock":
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take(fd)
         except BlockingIOError as error:
             os.close(fd)
             raise ConfigError(
@@ -30,6 +34,16 @@ class WorkerLock:
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
         return self
+
+    def _take(self, fd: int) -> None:
+        """Lock, or raise BlockingIOError. Whoever looks for the holder locks for an instant too."""
+        for _ in range(LOOKS):
+            with suppress(BlockingIOError):
+                return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if holder(self._path.parent):
+                break
+            time.sleep(LOOK_S)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def __exit__(
         self,

@@ -26,6 +26,7 @@ from swarm.runtime import records
 from swarm.runtime.engine import SEGMENT, Engine
 from swarm.runtime.intake import check_budget
 from swarm.runtime.records import segment_id
+from swarm.runtime.wording import episode
 from swarm.store.database import Store
 from swarm.store.tables import asks, orders
 
@@ -56,19 +57,23 @@ class Office:
         self._memory = memory
         self._currency = currency
 
-    def inbox(self, *, is_shown: bool = True) -> list[Ask]:
-        """Return what waits for a person, oldest first; showing it starts the founder's clock."""
+    def inbox(self, order_id: str | None = None, *, is_shown: bool = True) -> list[Ask]:
+        """Return what waits for a person, oldest first, of one order or of all.
+
+        With `is_shown`, a person sees it now: the founder's clock starts.
+        """
         now = iso(self._clock.now())
+        is_meant = [asks.c.state == "open"]
+        if order_id is not None:
+            is_meant.append(asks.c.order_id == order_id)
 
         def work(connection: Connection) -> list[Ask]:
             rows = connection.execute(
-                sa.select(asks).where(asks.c.state == "open").order_by(asks.c.created_at, asks.c.id)
+                sa.select(asks).where(*is_meant).order_by(asks.c.created_at, asks.c.id)
             ).all()
             if is_shown:
                 connection.execute(
-                    asks.update()
-                    .where(asks.c.state == "open", asks.c.shown_at.is_(None))
-                    .values(shown_at=now)
+                    asks.update().where(*is_meant, asks.c.shown_at.is_(None)).values(shown_at=now)
                 )
             return [_ask(row) for row in rows]
 
@@ -198,6 +203,13 @@ class Office:
             )
             self._void_asks(connection, order_id)
             release_holds(connection, order_id)
+            self._memory.remember(
+                episode(records.read_state(row.state), OrderStatus.CANCELLED, None),
+                kind=MemoryKind.EPISODE,
+                origin=Origin.TEAM,
+                order_id=order_id,
+                within=connection,
+            )
 
         self._store.write(work)
 
@@ -291,7 +303,7 @@ class Office:
         if connection.execute(sa.select(orders.c.id).where(orders.c.id == target)).first() is None:
             known = [*connection.execute(sa.select(orders.c.id)).scalars()]
             known += connection.execute(sa.select(asks.c.id)).scalars()
-            raise NotFound(f"There is no order or question {target!r}{nearest(target, known)}.")
+            raise NotFound(f"There is no order or question {target!r}{nearest(target, known)}")
         return target
 
     def _close_asks(self, connection: Connection, found: Sequence[Any], text: str, by: str) -> None:

@@ -64,7 +64,7 @@ def find(connection: Connection, order_id: str) -> Any:
         recent = connection.execute(
             sa.select(orders.c.id).order_by(orders.c.created_at.desc()).limit(200)
         ).scalars()
-        raise NotFound(f"There is no order {order_id!r}{nearest(order_id, list(recent))}.")
+        raise NotFound(f"There is no order {order_id!r}{nearest(order_id, list(recent))}")
     return row
 
 

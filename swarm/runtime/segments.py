@@ -35,6 +35,7 @@ from swarm.runtime import outbox, records
 from swarm.runtime.company import Company
 from swarm.runtime.engine import TASK
 from swarm.runtime.tasks import ASSUME, reason_of, write_ask
+from swarm.runtime.wording import episode, plan_card
 from swarm.store.tables import baselines
 
 log = structlog.get_logger("swarm.segments")
@@ -268,11 +269,14 @@ class OrderDesk:
             schema=decisions.delivery_schema(),
             read=decisions.read_delivery,
         )
-        for number, lesson in enumerate(delivery.lessons):
-            await self._remember(lesson, MemoryKind.LESSON, f"lesson/{state.revision}/{number}")
-        return await self._save(
-            state.model_copy(update={"answer": delivery.answer or "(no words)"})
-        )
+
+        def learn(connection: Connection) -> None:
+            for number, lesson in enumerate(delivery.lessons):
+                key = f"lesson/{state.revision}/{number}"
+                self._remember(connection, lesson, MemoryKind.LESSON, key)
+
+        answer = delivery.answer or "(no words)"
+        return await self._save(state.model_copy(update={"answer": answer}), also=learn)
 
     async def close(self, status: OrderStatus, reason: Reason | None) -> None:
         """End the segment: status, message to the founder and memory, if this run still may."""
@@ -290,20 +294,20 @@ class OrderDesk:
             )
             if status.is_final:
                 release_holds(connection, self._order.id)
+                text, key = episode(state, status, reason), f"episode/{self._order.segment}"
+                self._remember(connection, text, MemoryKind.EPISODE, key)
             outbox.announce(connection, self._order, status, reason, state, now=now)
 
         await self._company.store.awrite(work)
-        if status.is_final:
-            await self._remember(episode(state, status, reason), MemoryKind.EPISODE, "episode")
 
-    async def _remember(self, text: str, kind: MemoryKind, key: str) -> None:
-        await asyncio.to_thread(
-            self._company.memory.remember,
+    def _remember(self, connection: Connection, text: str, kind: MemoryKind, key: str) -> None:
+        self._company.memory.remember(
             text,
             kind=kind,
             origin=Origin.TEAM,
             order_id=self._order.id,
             key=f"{self._order.id}/{key}",
+            within=connection,
         )
 
     async def _save(self, state: OrderState, *, also: Any = None) -> OrderState:
@@ -372,31 +376,3 @@ def _skip_hopeless(state: OrderState, plan: Plan) -> OrderState:
         ):
             tasks[task.id] = tasks[task.id].model_copy(update={"status": TaskStatus.SKIPPED})
     return state.model_copy(update={"tasks": tasks})
-
-
-def plan_card(state: OrderState) -> str:
-    """Write what the founder is asked to sign, whole."""
-    plan, frame = _known(state.plan), _known(state.frame)
-    lines = [f"Goal: {frame.goal}", f"Plan (revision {state.revision + 1}): {plan.approach}"]
-    for task in plan.tasks:
-        after = f" after {', '.join(task.depends_on)}" if task.depends_on else ""
-        lines.append(f"  {task.id} {task.role}: {task.title}{after} -> {task.deliverable}")
-    if state.forecast is not None:
-        cost = state.forecast
-        known = cost.low is not None and cost.high is not None
-        span = f"{cost.low} to {cost.high} {cost.currency}" if known else "unpriced"
-        lines.append(f"Model cost: {span}")
-    if state.baseline is not None:
-        hours = state.baseline.hours
-        lines.append(f"A human team: {hours.p10} to {hours.p90} hours, most likely {hours.p50}")
-    return "\n".join(lines)
-
-
-def episode(state: OrderState, status: OrderStatus, reason: Reason | None) -> str:
-    """Write what an order was and how it ended, for later orders."""
-    goal = state.frame.goal if state.frame else shorten(state.text, 200)
-    how = f": {reason.text}" if reason else ""
-    said = f" The founder corrected: {'; '.join(state.corrections)}." if state.corrections else ""
-    return shorten(
-        f'Order "{shorten(state.text, 200)}" ({goal}) ended {status.value}{how}.{said}', 1000
-    )
