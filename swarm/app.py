@@ -94,7 +94,8 @@ class App:
     @property
     def model_sentence(self) -> str:
         """Say which model serves, as far as that is known without asking a server."""
-        is_known = self.settings.llm.model or self.environment.provider_keys
+        llm = self.settings.llm
+        is_known = llm.model or llm.api_base or self.environment.provider_keys
         if is_known or "choice" in self.__dict__:
             return self.choice.sentence
         return "Model: looked for at the first order, since none is set and no key was found."

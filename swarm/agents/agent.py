@@ -77,9 +77,7 @@ class Agent:
         self._hands = hands
         self._limits = limits
         self._clock = clock
-        self._protocol: ToolProtocol = protocol_for(
-            mind.capabilities.native_tools or not hands.specs
-        )
+        self._protocol: ToolProtocol = protocol_for(mind.capabilities, has_tools=bool(hands.specs))
 
     async def run(self, messages: tuple[Message, ...], *, title: str) -> Outcome:
         """Work from the first message to a result.

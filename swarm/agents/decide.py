@@ -36,7 +36,7 @@ async def decide(
     """
     is_native = mind.capabilities.native_schema
     if not is_native:
-        messages = _with_schema(messages, schema)
+        messages = with_schema(messages, schema)
     for seq in range(2):
         question = Question(
             messages,
@@ -117,8 +117,8 @@ def _fault(error: ValueError) -> str:
     return str(error)
 
 
-def _with_schema(messages: tuple[Message, ...], schema: JsonSchema) -> tuple[Message, ...]:
-    """Write the schema into the last message, for a model without response_format."""
+def with_schema(messages: tuple[Message, ...], schema: JsonSchema) -> tuple[Message, ...]:
+    """Write the schema into the last message, for a model without `response_format`."""
     *rest, last = messages
     text = (
         f"{last['content']}\n\nAnswer with one JSON document that fits this JSON Schema, "

@@ -148,8 +148,8 @@ class Hands:
             answer = self._answers.get((ask_node, seq))
             if answer is None and self._default_answer is None:
                 return Turn(blocked=raw, ask_node=ask_node)
-            told = self._default_answer if answer is None else ANSWER.format(answer=answer)
-            return self._booked(position, call, str(told), "allow", verdict.rule)
+            told = str(self._default_answer) if answer is None else ANSWER.format(answer=answer)
+            return self._booked(position, call, told, "allow", verdict.rule)
         if isinstance(raw, Handoff):
             outcome = await self._delegate(raw, f"{self._node}/d{seq}.{position}")
             if not isinstance(outcome, str):

@@ -3,11 +3,12 @@
 import json
 from typing import Any, Protocol
 
-from swarm.agents.decide import parse_document
+from swarm.agents.decide import parse_document, with_schema
 from swarm.agents.hands import CallResult
 from swarm.agents.mind import Question
 from swarm.core.chat import Completion, JsonSchema, Message, StopReason, ToolCall, ToolSpec
 from swarm.core.errors import BadAnswer
+from swarm.llm.base import Capabilities
 
 FINISH = "finish"
 """The tool name by which a model without native calls says that it is done."""
@@ -57,7 +58,13 @@ class NativeTools:
 
 
 class SchemaTools:
-    """A JSON document that names one tool and its arguments."""
+    """A JSON document that names one tool and its arguments.
+
+    Where the model has no `response_format` either, its schema stands in the prompt.
+    """
+
+    def __init__(self, *, has_native_schema: bool = True) -> None:
+        self._has_native_schema = has_native_schema
 
     def prepare(
         self, messages: tuple[Message, ...], specs: tuple[ToolSpec, ...]
@@ -70,10 +77,13 @@ class SchemaTools:
             f"tool to use and its arguments. Tools:\n{lines}\n"
             f"- {FINISH}: Say that the task is done; `text` is the result in words."
         )
-        return (*rest, {**last, "content": text})
+        prepared = (*rest, {**last, "content": text})
+        return prepared if self._has_native_schema else with_schema(prepared, action_schema(specs))
 
     def question(self, messages: tuple[Message, ...], specs: tuple[ToolSpec, ...]) -> Question:
         """Bind the answer to one of the tools."""
+        if not self._has_native_schema:
+            return Question(messages)
         return Question(messages, schema_name="action", schema=action_schema(specs))
 
     def read(self, completion: Completion) -> Completion:
@@ -140,6 +150,8 @@ def action_schema(specs: tuple[ToolSpec, ...]) -> JsonSchema:
     }
 
 
-def protocol_for(has_native_tools: bool) -> ToolProtocol:
-    """Choose by what the model supports."""
-    return NativeTools() if has_native_tools else SchemaTools()
+def protocol_for(capabilities: Capabilities, *, has_tools: bool) -> ToolProtocol:
+    """Choose by what the model supports; without tools there is nothing to explain."""
+    if capabilities.native_tools or not has_tools:
+        return NativeTools()
+    return SchemaTools(has_native_schema=capabilities.native_schema)

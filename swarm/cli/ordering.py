@@ -128,23 +128,13 @@ def task_lines(document: OrderDocument) -> list[str]:
 
 
 def shown_asks(app: App, order_id: str) -> list[str]:
-    """Return what waits for the founder, the order's own first; their clock runs from now on.
-
-    All that is open is shown, because all of it is noted as shown.
-    """
-    asks = app.office.inbox()
-    own = [ask for ask in asks if ask.order_id == order_id]
-    others = [ask for ask in asks if ask.order_id != order_id]
-    lines = ask_lines(own)
-    if others:
-        lines += ["", "Other orders wait for you too:", *ask_lines(others)]
-    return lines
+    """Return what the order asks of the founder; their clock runs from now on."""
+    return ask_lines(app.office.inbox(order_id))
 
 
 def note_shown(app: App, order_id: str) -> None:
-    """Start the founder's clock for what a document shows, unless it leaves others out."""
-    if all(ask.order_id == order_id for ask in app.office.inbox(is_shown=False)):
-        app.office.inbox()
+    """Start the founder's clock for what a document shows."""
+    app.office.inbox(order_id)
 
 
 def show_document(document: OrderDocument) -> None:

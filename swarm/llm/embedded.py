@@ -28,8 +28,10 @@ from swarm.core.errors import ConfigError
 CONTEXT = 8192
 """Tokens of prompt and answer together."""
 MOST_THREADS = 2
-_EXIT_WAIT_S = 10.0
-"""Longest wait for the engine when the process ends: one batch of prompt takes 1 to 5 s."""
+_CLOSE_WAIT_S = 60.0
+"""Longest wait for a stopped engine. It looks up after each batch of a prompt (1 to 5 s) and after
+its first grammar (3 s, 15 s on a crowded machine). An interpreter that is taken down meanwhile
+aborts: the engine's callback is then killed inside native code."""
 _SOCKET_PATH_MAX = 100
 """A UNIX socket's path is cut at 104 bytes on macOS, at 108 on Linux."""
 
@@ -107,7 +109,7 @@ class Engine:
             self._jobs.put(job)
         return job
 
-    def close(self, timeout_s: float = _EXIT_WAIT_S) -> None:
+    def close(self, timeout_s: float = _CLOSE_WAIT_S) -> None:
         """Stop the running call, free the model and end the thread.
 
         Blocks for the rest of one batch or of the loading, at most `timeout_s` seconds.
