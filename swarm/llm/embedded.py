@@ -79,8 +79,8 @@ class Engine:
     """Run calls one by one in a daemon thread, which owns the model.
 
     The first call loads the model, `close` frees it; a closed engine stays closed. The thread is
-    a daemon, because a process that ends must not wait for an answer nobody reads. The exit hook
-    still gives it a moment: native code must not run while the interpreter is taken down.
+    a daemon, because a process that ends must not wait for answers nobody reads. An exit hook
+    stops the running one first: native code must not run while the interpreter is taken down.
     """
 
     def __init__(self, load: Callable[[], Any]) -> None:

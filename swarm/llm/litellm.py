@@ -57,7 +57,7 @@ class LiteLLM:
             Transient: `rate_limited`, `overloaded`, `server_error`, `timeout`, `unreachable`, or
                 `cut`, where the answer did not come whole.
             Refused: `unauthorized`, `forbidden`, `quota`, `unknown_model`, `context_overflow`,
-                `bad_request`, `bad_address`, `bad_certificate`.
+                `bad_request`, `bad_address`, `bad_certificate`, `missing_package`.
             BadAnswer: `malformed`, or `content_filter` where the provider would not answer.
         """
         library = self._library
