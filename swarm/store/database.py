@@ -19,6 +19,7 @@ log = structlog.get_logger("swarm.store")
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
+_Unit = tuple[Work[Any], Future[Any]]
 
 BUSY_TIMEOUT_S = 30
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
@@ -43,9 +44,10 @@ class Store:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self.engine = self._make_engine()
-        self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._is_ending = False
 
     def _make_engine(self) -> Engine:
         if not self.is_sqlite:
@@ -128,53 +130,68 @@ class Store:
     def _ensure_writer(self) -> None:
         with self._lock:
             if self._thread is None:
+                self._is_ending = False
                 self._thread = threading.Thread(
                     target=self._write_loop, name="swarm-writer", daemon=True
                 )
                 self._thread.start()
 
     def _write_loop(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            is_last = False
-            while len(group) < GROUP_SIZE:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    is_last = True
-                    break
-                group.append(item)
-            self._commit_group(group)
-            if is_last:
-                return
+        connection: Connection | None = None
+        while (group := self._next_group()) is not None:
+            try:
+                # Kept open between groups: taking one from the pool costs as much as a write.
+                connection = connection or self.engine.connect()
+                results = self._commit(connection, group)
+            except BaseException as error:  # noqa: BLE001  # every waiter must hear of it
+                if connection is not None:
+                    connection.invalidate()
+                    connection = None
+                shown = _explained(error) if isinstance(error, DatabaseError) else error
+                for _, future in group:
+                    if not future.done():
+                        future.set_exception(shown)
+            else:
+                for future, result in results:
+                    future.set_result(result)
+        if connection is not None:
+            connection.close()
 
-    def _commit_group(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
+    def _next_group(self) -> list[_Unit] | None:
+        """Wait for work and return what has gathered; None after the last of it."""
+        if self._is_ending or (first := self._queue.get()) is None:
+            return None
+        group = [first]
+        while len(group) < GROUP_SIZE:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                self._is_ending = True
+                break
+            group.append(item)
+        return group
+
+    def _commit(self, connection: Connection, group: list[_Unit]) -> list[tuple[Future[Any], Any]]:
+        """Commit the units together; one that fails is undone alone and its waiter told."""
         results: list[tuple[Future[Any], Any]] = []
-        try:
-            with self.engine.begin() as connection:
-                self._begin(connection)
-                for work, future in group:
-                    if not future.set_running_or_notify_cancel():
-                        continue
-                    try:
-                        with connection.begin_nested():
-                            results.append((future, work(connection)))
-                    except OperationalError as error:
-                        # The disk or the file failed: the whole group is undone.
-                        future.set_exception(_explained(error))
-                        raise
-                    except Exception as error:  # noqa: BLE001  # one unit's fault is its own
-                        future.set_exception(error)
-        except BaseException as error:  # noqa: BLE001  # every waiter must hear of it
-            shown = _explained(error) if isinstance(error, DatabaseError) else error
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(shown)
-            return
-        for future, result in results:
-            future.set_result(result)
+        with connection.begin():
+            self._begin(connection)
+            for work, future in group:
+                if not future.set_running_or_notify_cancel():
+                    continue
+                connection.exec_driver_sql("SAVEPOINT unit")
+                try:
+                    results.append((future, work(connection)))
+                except OperationalError:
+                    # The disk or the file failed: the whole group is undone.
+                    raise
+                except Exception as error:  # noqa: BLE001  # one unit's fault is its own
+                    connection.exec_driver_sql("ROLLBACK TO unit")
+                    future.set_exception(error)
+                connection.exec_driver_sql("RELEASE unit")
+        return results
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
