@@ -33,9 +33,10 @@ _SCRIPTS = (
     ("he", r"[֐-׿]"),
     ("hi", r"[ऀ-ॿ]"),
     ("el", r"[Ͱ-Ͽ]"),
-    ("uk", r"[іїєґ]"),
     ("ru", r"[Ѐ-ӿ]"),
 )
+_UKRAINIAN = re.compile("[іїєґ]")
+"""Letters that tell it from Russian; a text has only a few of them."""
 
 
 def detect(text: str) -> str | None:
@@ -46,7 +47,7 @@ def detect(text: str) -> str | None:
     sample = text[:20_000].lower()
     for code, pattern in _SCRIPTS:
         if len(re.findall(pattern, sample)) * 4 > len(re.findall(r"\w", sample)):
-            return code
+            return "uk" if code == "ru" and _UKRAINIAN.search(sample) else code
     words = re.findall(r"[^\W\d_]+", sample)
     scores = sorted(
         ((sum(w in known for w in words), code) for code, known in _STOPWORDS.items()), reverse=True
