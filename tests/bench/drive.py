@@ -87,7 +87,9 @@ async def measure(app: App, *, warm: int, count: int, in_flight: int) -> dict[st
 
 
 def _calls(app: App) -> int:
-    return int(app.store.read(lambda c: c.execute(sa.select(sa.func.count(ledger.c.id))).scalar_one()))
+    return int(
+        app.store.read(lambda c: c.execute(sa.select(sa.func.count(ledger.c.id))).scalar_one())
+    )
 
 
 def _sizes(app: App) -> tuple[int, int]:

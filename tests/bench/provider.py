@@ -34,7 +34,9 @@ class BenchScript(CompanyScript):
         parts: dict[str, Any] = {"text": "Here is the result, in a few words.\n" * 5}
         is_first = not any(message["role"] == "tool" for message in request["messages"])
         if "Your task: Build the page" in said and is_first:
-            parts = {"tool_calls": [("write_file", {"path": "page.md", "content": "# Page\n" * 20})]}
+            parts = {
+                "tool_calls": [("write_file", {"path": "page.md", "content": "# Page\n" * 20})]
+            }
         return completion(usage=usage, model="gpt-4o-mini", **parts)
 
 

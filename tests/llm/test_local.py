@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from swarm.core.chat import ModelRequest, StopReason, ToolSpec
 from swarm.core.errors import ConfigError, Refused, Transient

@@ -1,0 +1,28 @@
+"""What the campaigns share: one nursery a session, one empty company to copy."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swarm.app import App
+from swarm.settings import load
+from tests.chaos.nursery import Nursery
+from tests.chaos.site import environment
+
+pytest.register_assert_rewrite("tests.chaos.audit")
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("template") / "home"
+    app = App(load(environment(home, "http://127.0.0.1:9/v1")))
+    app.initialise()
+    app.close()
+    return home
