@@ -43,12 +43,8 @@ def test_the_embedded_model_takes_an_order_to_its_end(home: Path, text: str) -> 
     document = json.loads(done.stdout)
     schema = json.loads(swarm(home, "schema", "order").stdout)
     jsonschema.validate(document, schema)
-    print(
-        document["id"],
-        document["status"],
-        document["receipt"]["tokens"],
-        document["receipt"]["wall_s"],
-    )
+    receipt = document["receipt"]
+    sys.stdout.write(f"{document['status']} {receipt['tokens']} {receipt['wall_s']} s\n")
     assert document["status"] == "delivered", (done.stderr, document["reason"])
     assert done.returncode == 0
     assert document["receipt"]["model_cost"]["status"] == "notional"
