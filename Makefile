@@ -40,7 +40,7 @@ setup:
 
 order:
 	@sh tools/setup.sh run
-	@printf '%s' "$$ORDER_TEXT" | $(bin)/swarm order - --wait
+	@printf '%s' "$$ORDER_TEXT" | $(bin)/swarm order - --wait --yes
 
 test:
 	$(call step,setup,sh tools/setup.sh dev && sh tools/setup.sh system)

@@ -3,6 +3,7 @@
 from swarm.core.order import OrderStatus
 from tests.acceptance.at_work import AtWork, prompt_of, provider_of
 from tests.acceptance.conftest import Open
+from tests.servers.replies import Reply, completion
 
 POSTER = "Write a poster for the bakery in Pantin."
 
@@ -42,10 +43,13 @@ async def test_what_was_forgotten_is_not_recalled(company: AtWork) -> None:
 
 
 async def test_an_order_does_not_remember_itself(opened: Open) -> None:
-    async with opened(provider_of(), llm__max_attempts="1") as company:
-        done = await company.deliver(POSTER)
-        company.app.office.reject(done.id, "Shorter.", by="ada")
-        await company.halt(done.id)
-        planned = prompt_of(company.asked("plan")[-1])
-    assert "What the company remembers" not in planned
-    assert "Shorter." in planned
+    provider = provider_of()
+    provider.faults = {n: Reply(completion(document={}, model="gpt-4o-mini")) for n in (1, 2)}
+    async with opened(provider) as company:
+        failed = await company.work(POSTER)
+        assert failed.status is OrderStatus.FAILED
+        assert [m.order_id for m in company.app.memory.list()] == [failed.id]
+        company.app.office.resume(failed.id)
+        await company.halt(failed.id)
+        framed = prompt_of(company.asked("frame")[-1])
+    assert "What the company remembers" not in framed

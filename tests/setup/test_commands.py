@@ -87,7 +87,7 @@ def test_an_order_arrives_as_it_was_typed(ready: Checkout, text: str) -> None:
     assert done.returncode == 0, done.stderr
     assert (ready.root / "text").read_text() == text
     assert not (ready.root / "trap").exists()
-    assert ready.log == "swarm order - --wait\n"
+    assert ready.log == "swarm order - --wait --yes\n"
 
 
 def test_an_order_may_come_from_the_environment(ready: Checkout) -> None:
