@@ -204,7 +204,8 @@ class App:
             config = self.settings.llm.model_copy(update={"api_base": self.choice.api_base})
             extra: dict[str, Any] = {"cache": self.home / "cache"} if name == "local" else {}
             self._llms[name] = MODELS.load(name)(config, **extra)
-        is_own = self.choice.is_own_hardware and model == self.choice.model
+        # An own server serves every model of its adapter: all of them go to its address.
+        is_own = self.choice.is_own_hardware and name == adapter_name(self.choice.model)
         return ModelAccess(self._llms[name], is_own_hardware=is_own)
 
     async def close_models(self) -> None:

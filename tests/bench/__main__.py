@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from swarm.core.clock import parse_iso
+
 ROOT = Path(__file__).resolve().parents[2]
 SWARM = Path(sys.executable).parent / "swarm"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -84,7 +86,7 @@ def idle(folder: Path) -> dict[str, float]:
 
 
 def first_call_seconds(folder: Path) -> float:
-    """Return the wall time from a second `swarm order --wait` to its first model call."""
+    """Return the wall time from a second `swarm order --wait` to its first answered model call."""
     with provider(0.0) as url:
         environment = {
             **os.environ,
@@ -112,14 +114,45 @@ def first_call_seconds(folder: Path) -> float:
             )
             rows = json.loads(lines.stdout)
             rows = rows if isinstance(rows, list) else rows["entries"]
-            times.append(_epoch(rows[0]["started_at"]) - start)
+            # The provider answers at once, so its first answer is the first call.
+            times.append(_epoch(rows[0]["ended_at"]) - start)
     return round(statistics.median(times[1:]), 2)
 
 
-def _epoch(text: str) -> float:
-    from datetime import UTC, datetime
+BARE = """
+import asyncio, json, os, sys, time
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+import litellm
 
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+async def main():
+    async def ask():
+        await litellm.acompletion(
+            model="openai/gpt-4o-mini", api_base=sys.argv[1], api_key="none", num_retries=0,
+            messages=[{"role": "user", "content": "Your task " + "x" * 6000}],
+        )
+    for _ in range(20):
+        await ask()
+    before = time.process_time()
+    for _ in range(200):
+        await ask()
+    print(json.dumps(round((time.process_time() - before) / 200 * 1e3, 2)))
+
+asyncio.run(main())
+"""
+"""A loop around `litellm.acompletion` alone: what this machine needs without any ledger."""
+
+
+def bare_litellm() -> float:
+    """Return the CPU per call of litellm alone, in ms, as the measure of this machine."""
+    with provider(0.0) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", BARE, url], check=True, capture_output=True, text=True
+        )
+    return float(done.stdout.splitlines()[-1])
+
+
+def _epoch(text: str) -> float:
+    return parse_iso(text).timestamp()
 
 
 def _cpu(pid: int) -> float:
@@ -142,6 +175,7 @@ def main() -> None:
         crowd = drive(folder / "crowd", delay_s=0.05, warm=5, count=300, in_flight=100)
         numbers = {
             "cpu_ms_per_call": single["cpu_ms_per_call"],
+            "cpu_ms_per_call_bare_litellm": bare_litellm(),
             "calls_per_order": round(single["calls"] / single["orders"], 1),
             "db_kib_per_call": single["db_kib_per_call_besides_texts"],
             "orders_per_s_100_in_flight": crowd["orders_per_s"],
