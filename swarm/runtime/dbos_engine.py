@@ -64,6 +64,7 @@ class DbosEngine:
         self._client: DBOSClient | None = None
         self._workflows: dict[str, Any] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._starting: set[asyncio.Future[Any]] = set()
 
     def prepare(self) -> None:
         """Create or upgrade the engine's tables."""
@@ -147,9 +148,16 @@ class DbosEngine:
         with another order of arrival would take one task's result for another's.
         """
 
-        async def start_and_wait() -> None:
+        async def start() -> Any:
             with SetWorkflowID(workflow_id):
-                handle = await DBOS.start_workflow_async(self._workflows[workflow], *arguments)
+                return await DBOS.start_workflow_async(self._workflows[workflow], *arguments)
+
+        async def start_and_wait() -> None:
+            starting = asyncio.ensure_future(start())
+            self._starting.add(starting)
+            starting.add_done_callback(self._started)
+            # Given up halfway, a start would leave a row that says it runs, and nobody runs it.
+            handle = await asyncio.shield(starting)
             await handle.get_result(polling_interval_sec=CHILD_POLL_S)
 
         loop = asyncio.get_running_loop()
@@ -160,8 +168,16 @@ class DbosEngine:
                 # A full disk, say: the parent has nothing better to do than to try again.
                 await asyncio.sleep(BUSY_S)
 
+    def _started(self, starting: "asyncio.Future[Any]") -> None:
+        self._starting.discard(starting)
+        if not starting.cancelled():
+            # Looked at here, since whoever waited for it may be gone.
+            starting.exception()
+
     async def stop(self) -> None:
         """Stop polling; running workflows stay PENDING and are recovered at the next start."""
+        if self._starting:
+            await asyncio.wait(self._starting, timeout=STOP_S)
         for job in tuple(self._running):
             # A cancelled workflow has no outcome, so the engine keeps it as unfinished.
             job.cancel()

@@ -24,9 +24,12 @@ from swarm.cli import exits
 from swarm.core.errors import Conflict, SwarmError
 from swarm.core.message import InboundMessage, OutboundMessage
 from swarm.runtime import dbos_engine, segments, tasks
-from swarm.runtime.engine import Argument, Engine
+from swarm.runtime.engine import TASK, Argument, Engine
 from swarm.settings import load
 
+CHILDREN = 60
+LATER_S = 0.0003
+"""Sixty steps of it span a start, which is two commits and as many changes of thread."""
 Say: TypeAlias = Callable[..., None]
 Environment: TypeAlias = Mapping[str, str]
 
@@ -216,10 +219,31 @@ def place_and_hang(app: App, say: Say, *, text: str, update_id: str, is_after: b
     return exits.BUG
 
 
+def leave_children(app: App, say: Say) -> int:
+    """Start children and stop waiting for them, each a little later in its start than the last."""
+
+    async def nothing(_: int) -> None:
+        return None
+
+    async def leave_all() -> None:
+        await app.engine.start({TASK: nothing})
+        for number in range(CHILDREN):
+            waiting = asyncio.create_task(app.engine.run_child(TASK, f"child:{number}", number))
+            await asyncio.sleep(number * LATER_S)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        say("left")
+        await asyncio.Event().wait()
+
+    asyncio.run(leave_all())
+    return exits.BUG
+
+
 JOBS: dict[str, Callable[..., int]] = {
     "work": work,
     "place": place,
     "approve": approve,
     "cancel": cancel,
     "place_and_hang": place_and_hang,
+    "leave_children": leave_children,
 }

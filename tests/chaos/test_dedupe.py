@@ -13,7 +13,7 @@ from swarm.core.order import OrderStatus
 from tests.chaos.audit import Books, check_all, check_engine
 from tests.chaos.nursery import Child, Nursery
 from tests.chaos.script import CALLS, KeyedCompany, jitter
-from tests.chaos.site import Site, within
+from tests.chaos.site import Site, until, within
 from tests.servers.provider import ScriptedProvider
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -94,6 +94,19 @@ async def test_an_approval_that_races_a_cancel_leaves_one_of_both(
         check_engine(books)
         assert books.rows("SELECT id FROM ledger WHERE reserved_pico != 0") == []
         assert books.rows("SELECT scope FROM budgets WHERE reserved_pico != 0") == []
+        assert site.faults() == ""
+
+
+async def test_children_that_nobody_waits_for_any_more_come_to_an_end(
+    nursery: Nursery, template: Path, tmp_path: Path
+) -> None:
+    async with Site(tmp_path, nursery, template=template, api_base=NOWHERE) as site:
+        parent = site.child("leave_children")
+        await within(parent.event("left"))
+        books = Books(site)
+        unfinished = "SELECT workflow_uuid FROM workflow_status WHERE status != 'SUCCESS'"
+        assert await until(lambda: books.rows(unfinished) == []), books.rows(unfinished)
+        assert parent.is_alive
         assert site.faults() == ""
 
 
