@@ -11,3 +11,11 @@ class Origin(StrEnum):
     CUSTOMER = "customer"
     WEB = "web"
     TOOL = "tool"
+
+    @property
+    def is_trusted(self) -> bool:
+        """True for the founder's words, and for the team's where nothing else shaped them.
+
+        What a marked task writes is not the team's: it keeps the origin that marked the task.
+        """
+        return self in (Origin.FOUNDER, Origin.TEAM)

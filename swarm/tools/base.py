@@ -4,13 +4,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from swarm.core.chat import ToolSpec
 from swarm.core.errors import ToolError
 from swarm.core.origin import Origin
+from swarm.memory.base import Memory
+from swarm.sandbox.base import Sandbox
+
+if TYPE_CHECKING:
+    from swarm.tools.http import WebClient
+    from swarm.tools.skills import SkillShelf
 
 
 class Effect(StrEnum):
@@ -23,6 +29,17 @@ class Effect(StrEnum):
     MESSAGE = "message"
     SPEND = "spend"
     POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Mark an argument that says whom an effect reaches: `to: Annotated[str, SINK]`.
+
+    The policy compares such values with allowlists, standing rules and the founder's own words.
+    """
+
+
+SINK = Sink()
 
 
 class Arguments(BaseModel):
@@ -40,6 +57,16 @@ class ToolContext:
     role: str
     task_id: str
     colleagues: tuple[str, ...] = ()
+    order_id: str = ""
+    customer: str | None = None
+    """Whom the order serves, where it serves one customer; memory of others stays closed."""
+    origin: Origin = Origin.TEAM
+    """Origin of what the task writes: the team's, or what marked the task."""
+    sandbox: Sandbox | None = None
+    """Where commands run; None where no sandbox holds on this machine."""
+    memory: Memory | None = None
+    web: "WebClient | None" = None
+    skills: "SkillShelf | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +74,10 @@ class ToolResult:
     """What goes back to the model, and what the agent keeps."""
 
     content: str
-    origin: Origin = Origin.TOOL
+    origin: Origin = Origin.TEAM
+    """Whose words the content holds. One that is not trusted marks the task that reads it."""
+    is_private: bool = False
+    """True where the content holds what only this company or one customer may know."""
     is_error: bool = False
     delivered: tuple[str, ...] = ()
     """Paths, relative to the workspace, that this call declared deliverables."""
@@ -85,6 +115,22 @@ class Tool(Protocol):
         Raises:
             ToolError: The model can mend it; the text says how.
         """
+
+
+def destinations(tool: Tool, args: Arguments) -> tuple[str, ...]:
+    """Return whom a call reaches: hosts, addresses, accounts, as the policy compares them.
+
+    A tool may say so itself with a method `destinations(args)`; else its `Sink` arguments do.
+    """
+    own = getattr(tool, "destinations", None)
+    if own is not None:
+        return tuple(own(args))
+    found: list[str] = []
+    for name, field_info in type(args).model_fields.items():
+        if SINK in field_info.metadata:
+            value = getattr(args, name)
+            found += [str(v) for v in value] if isinstance(value, list | tuple) else [str(value)]
+    return tuple(found)
 
 
 def spec(tool: Tool) -> ToolSpec:
