@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.engine import Connection
+
+from swarm.agents.hands import Rules
 from swarm.channels.base import Channel
 from swarm.core.clock import Clock, SystemClock
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Ids, RandomIds
 from swarm.core.registry import Registry
-from swarm.core.role import Role
+from swarm.core.role import MCP_PREFIX, Role
 from swarm.ledger.book import Book
 from swarm.ledger.budget import convert
 from swarm.ledger.effects import EffectBook
+from swarm.ledger.labels import LabelBook
 from swarm.ledger.metered import Metered, ModelAccess
 from swarm.ledger.prices import PriceBook
 from swarm.llm import choose
@@ -25,19 +29,38 @@ from swarm.llm.base import LLM
 from swarm.llm.registry import MODELS, adapter_name
 from swarm.memory.sql import SqlMemory
 from swarm.org.loader import Org, builtin_roles, load_org
-from swarm.runtime.company import Company
+from swarm.runtime.company import Company, Kit
 from swarm.runtime.documents import Documents
 from swarm.runtime.engine import Engine
 from swarm.runtime.intake import Intake
 from swarm.runtime.office import Office
+from swarm.runtime.signatures import Signatures
 from swarm.runtime.worker import Worker
+from swarm.sandbox.base import Sandbox
 from swarm.settings import FILE, Environment, make_home
 from swarm.store import schema
+from swarm.store.audit import AuditChain
+from swarm.store.audit_key import FILE as KEY_FILE
+from swarm.store.audit_key import AuditKey
 from swarm.store.database import Store
 from swarm.tools.base import Tool
 from swarm.tools.registry import TOOLS
 
+if TYPE_CHECKING:
+    from swarm.tools.mcp import McpServers
+    from swarm.tools.skills import SkillShelf
+
 ENGINES = Registry("engine", {"dbos": "swarm.runtime.dbos_engine:DbosEngine"})
+PARTS = Registry(
+    "part",
+    {
+        "web": "swarm.tools.http:WebClient",
+        "skills": "swarm.tools.skill_lock:open_shelf",
+        "mcp": "swarm.tools.mcp:McpServers",
+        "sandbox": "swarm.sandbox.choose:choose",
+    },
+)
+"""What only a worker needs, loaded on first use."""
 
 COMPANY_YAML = """\
 # What this company is. Every key may also be set in the environment: SWARM_BUDGET__ORDER=5.
@@ -115,7 +138,9 @@ class App:
     @cached_property
     def memory(self) -> SqlMemory:
         """Return what the company remembers."""
-        return SqlMemory(store=self.store, clock=self.clock, ids=self.ids)
+        return SqlMemory(
+            store=self.store, clock=self.clock, ids=self.ids, tombstone=self._tombstone
+        )
 
     @cached_property
     def documents(self) -> Documents:
@@ -144,8 +169,55 @@ class App:
             engine=self.engine,
             clock=self.clock,
             memory=self.memory,
+            signatures=self.signatures,
             currency=self.settings.currency,
         )
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """Return where people sign calls, and rules in advance."""
+        return Signatures(store=self.store, clock=self.clock, ids=self.ids, audit=self.audit)
+
+    @cached_property
+    def audit(self) -> AuditChain:
+        """Return the audit chain, with the key that signs its heads."""
+        key = AuditKey.load_or_create(self.home / KEY_FILE)
+        return AuditChain(clock=self.clock, key=key)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Return what people decided about tools."""
+        return Rules(
+            policy=self.settings.policy,
+            labels=LabelBook(store=self.store, clock=self.clock),
+            max_handoffs=self.settings.limits.delegations,
+        )
+
+    @cached_property
+    def kit(self) -> Kit:
+        """Return what tools work with."""
+        return Kit(
+            choose_sandbox=self._choose_sandbox,
+            web=PARTS.load("web")(self.settings.web),
+            skills=self.skills,
+        )
+
+    @cached_property
+    def skills(self) -> "SkillShelf":
+        """Return the shipped skills and the company's own, which a person approved."""
+        shelf: SkillShelf = PARTS.load("skills")(self.home)
+        return shelf
+
+    @cached_property
+    def mcp(self) -> "McpServers":
+        """Return the MCP servers; each starts when a role first needs it."""
+        servers: McpServers = PARTS.load("mcp")(self.settings.mcp, self.home / "mcp.lock")
+        return servers
+
+    async def _choose_sandbox(self) -> Sandbox | None:
+        choice = await PARTS.load("sandbox")()
+        sandbox: Sandbox | None = choice.sandbox
+        return sandbox
 
     @cached_property
     def company(self) -> Company:
@@ -176,12 +248,14 @@ class App:
             ),
             book=book,
             prices=self.prices,
-            effects=EffectBook(store=self.store, clock=self.clock),
+            effects=EffectBook(store=self.store, clock=self.clock, audit=self.audit),
             memory=self.memory,
             budget=settings.budget,
             limits=settings.limits,
             default_model=lambda: self.choice.model,
-            load_tools=load_tools,
+            load_tools=self.load_tools,
+            rules=self.rules,
+            kit=self.kit,
             to_company=lambda amount, currency: convert(
                 amount, currency, settings.currency, settings.rates
             ),
@@ -197,6 +271,27 @@ class App:
             close_models=self.close_models,
         )
 
+    def _tombstone(self, connection: Connection, memory_id: str, digest: str, by: str) -> None:
+        """Write into the audit chain that a memory was forgotten; its text is in no row."""
+        self.audit.append(
+            connection,
+            kind="memory_forgotten",
+            order_id=None,
+            actor=by,
+            initiator=None,
+            approver=by,
+            body={"memory": memory_id, "text_sha256": digest},
+        )
+
+    async def load_tools(self, role: Role) -> dict[str, Tool]:
+        """Return the tools a role declares, ready to use."""
+        named = [name for name in role.tools if not name.startswith(MCP_PREFIX)]
+        tools: dict[str, Tool] = {name: TOOLS.load(name)() for name in named}
+        foreign = [name for name in role.tools if name.startswith(MCP_PREFIX)]
+        if foreign and self.settings.mcp.servers:
+            tools |= await self.mcp.offered(foreign)
+        return tools
+
     def access(self, model: str) -> ModelAccess:
         """Return the adapter of a model, made on first use."""
         name = adapter_name(model)
@@ -209,10 +304,12 @@ class App:
         return ModelAccess(self._llms[name], is_own_hardware=is_own)
 
     async def close_models(self) -> None:
-        """Close every model adapter that was used."""
+        """Close every model adapter and MCP server that was used."""
         while self._llms:
             _, llm = self._llms.popitem()
             await llm.close()
+        if "mcp" in self.__dict__:
+            await self.mcp.close()
 
     def initialise(self) -> bool:
         """Create or upgrade the company; True if it is new.
@@ -286,11 +383,6 @@ class _FileLock:
     def __exit__(self, *_: object) -> None:
         if self._fd is not None:
             os.close(self._fd)
-
-
-def load_tools(role: Role) -> dict[str, Tool]:
-    """Return the tools a role declares, ready to use."""
-    return {name: TOOLS.load(name)() for name in role.tools}
 
 
 def build(environment: Environment) -> App:

@@ -1,6 +1,7 @@
 """Where the rooms' config classes join. The only reader of the environment and of company.yaml."""
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from decimal import Decimal
@@ -18,8 +19,12 @@ from swarm.llm.base import LLMConfig
 from swarm.llm.choose import provider_keys
 from swarm.runtime.company import LimitsConfig
 from swarm.store.database import sqlite_url
+from swarm.tools.http import WebConfig
+from swarm.tools.mcp.config import McpConfig
+from swarm.tools.policy import PolicyConfig
 
 PREFIX = "SWARM_"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 FILE = "company.yaml"
 
 
@@ -47,6 +52,9 @@ class Settings(BaseModel):
     llm: LLMConfig = Field(default_factory=LLMConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    web: WebConfig = Field(default_factory=WebConfig)
+    mcp: McpConfig = Field(default_factory=McpConfig)
 
 
 class Environment(BaseModel):
@@ -76,7 +84,8 @@ def load(environment: Mapping[str, str] | None = None) -> Environment:
     env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
     home = Path(env.get("SWARM_HOME") or Path(env.get("HOME") or "~").expanduser() / ".swarm")
     home = home.expanduser().absolute()
-    document = _merge(_read_file(home / FILE), _from_environment(env))
+    written = _with_secrets(_read_file(home / FILE), env, home / FILE)
+    document = _merge(written, _from_environment(env))
     settings = _validate(document, home / FILE)
     user = env.get("USER") or env.get("LOGNAME") or "founder"
     return Environment(
@@ -110,12 +119,41 @@ def _read_file(path: Path) -> dict[str, Any]:
     return document
 
 
+def _with_secrets(document: dict[str, Any], env: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Fill in `${NAME}` in the environment of MCP servers, the one place where secrets are passed on.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+
+    def filled(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        missing = [name for name in _VARIABLE.findall(value) if not env.get(name)]
+        if missing:
+            raise ConfigError(f"{path}: mcp: ${{{missing[0]}}} is not set in the environment.")
+        return _VARIABLE.sub(lambda match: env[match[1]], value)
+
+    for server in _tree(_tree(document.get("mcp")).get("servers")).values():
+        for name, value in _tree(_tree(server).get("env")).items():
+            server["env"][name] = filled(value)
+    return document
+
+
+def _tree(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name in sorted(env):
         # An empty variable is an unset one: compose files pass those on.
         if not name.startswith(PREFIX) or name == "SWARM_HOME" or not env[name]:
             continue
+        if name.startswith(f"{PREFIX}MCP__"):
+            # A variable is easily set by what runs in a workspace; a command to start is not left
+            # to that.
+            raise ConfigError(f"{name}: MCP servers are set in {FILE} alone.")
         *parents, key = name.removeprefix(PREFIX).lower().split("__")
         place = document
         for parent in parents:

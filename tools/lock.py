@@ -3,7 +3,8 @@
 `make lock` runs `write`, `make test` runs `check`. Three files are kept, each complete in itself:
 
 - `requirements-build.lock`: what installs the project itself (`uv`, `hatchling`).
-- `requirements.lock`: what Swarm runs on, the extra `local` (the embedded model) included.
+- `requirements.lock`: what Swarm runs on, the extras `local` (the embedded model), `mcp` and
+  `postgres` included.
 - `requirements-dev.lock`: both of these and what checks the code.
 
 A lock names packages, versions and sha256 sums, and never an index: where packages come from is the
@@ -30,6 +31,8 @@ from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON: Final = "3.11"
+EXTRAS: Final = ("local", "mcp", "postgres")
+"""Those that an installation by lock holds."""
 # A malicious release is usually found and withdrawn within days: let others find it.
 QUARANTINE: Final = timedelta(days=7)
 # Releases that carried malware. A lock with one of them is refused whatever its hashes say.
@@ -55,7 +58,7 @@ class Lock:
 
     path: str
     runtime: bool
-    """Whether it holds the dependencies of `[project]` and the extra `local`."""
+    """Whether it holds the dependencies of `[project]` and of the extras in `EXTRAS`."""
     group: str | None
     """The dependency group it holds, with the groups that one includes."""
 
@@ -107,7 +110,8 @@ def requirements(project: dict[str, Any], lock: Lock) -> list[Requirement]:
     lines: list[str] = []
     if lock.runtime:
         lines += project["project"]["dependencies"]
-        lines += project["project"]["optional-dependencies"]["local"]
+        extras = project["project"]["optional-dependencies"]
+        lines += [line for name in EXTRAS for line in extras[name]]
     if lock.group is not None:
         lines += _group(project["dependency-groups"], lock.group)
     if lock.group == "build":
@@ -205,7 +209,8 @@ def write(root: Path = ROOT, *, upgrade: bool = False) -> None:
 
 
 def _resolve(root: Path, lock: Lock, out: Path, *, newest: str, extra: list[str]) -> None:
-    sources = ["pyproject.toml", "--extra", "local"] if lock.runtime else []
+    sources = ["pyproject.toml"] if lock.runtime else []
+    sources += [word for name in EXTRAS for word in ("--extra", name)] if lock.runtime else []
     if lock.group is not None:
         sources += ["--group", f"pyproject.toml:{lock.group}"]
     command = [str(root / ".venv/bin/uv"), "pip", "compile", "--quiet", "--no-header"]

@@ -12,6 +12,7 @@ from swarm.core.chat import Completion, Message, StopReason
 from swarm.core.clock import Clock
 from swarm.core.errors import BadAnswer, LimitExceeded
 from swarm.core.text import slug
+from swarm.ledger.approvals import SignatureRequest
 from swarm.tools.base import AskPerson
 from swarm.tools.workspace import write_text
 
@@ -40,12 +41,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The task waits for a person; `node` and `seq` say where the answer belongs."""
+    """The task waits for a person: for an answer to `ask`, or for signatures.
 
-    ask: AskPerson
+    `node` and `seq` say where the answer belongs.
+    """
+
+    ask: AskPerson | None
     node: str
     seq: int
     asked_by: str
+    requests: tuple[SignatureRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,15 @@ class _Progress:
 class Agent:
     """The step loop. It holds nothing between runs; a second run takes all from the books."""
 
-    def __init__(self, *, mind: Mind, hands: Hands, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, *, mind: Mind, hands: Hands, limits: Limits, clock: Clock, is_in_words: bool = False
+    ) -> None:
+        """Take a mind and hands. With `is_in_words`, words are the result and no file is made."""
         self._mind = mind
         self._hands = hands
         self._limits = limits
         self._clock = clock
+        self._is_in_words = is_in_words
         self._protocol: ToolProtocol = protocol_for(mind.capabilities, has_tools=bool(hands.specs))
 
     async def run(self, messages: tuple[Message, ...], *, title: str) -> Outcome:
@@ -117,7 +126,7 @@ class Agent:
         if completion.tool_calls:
             return await self._act(seq, progress, completion)
         if completion.text.strip():
-            return self._finish(progress, completion.text.strip(), title)
+            return await self._finish(progress, completion.text.strip(), title)
         return self._fault(
             progress, "Your answer was empty: call a tool or write the result.", None
         )
@@ -127,8 +136,11 @@ class Agent:
 
     async def _act(self, seq: int, progress: _Progress, completion: Completion) -> Outcome | None:
         turn = await self._hands.act(seq, completion.tool_calls)
-        if turn.blocked is not None:
-            return Blocked(turn.blocked, turn.ask_node, seq, self._mind.role.name)
+        if turn.blocked is not None or turn.requests:
+            name = self._mind.role.name
+            return Blocked(turn.blocked, turn.ask_node, seq, name, turn.requests)
+        if turn.stopped:
+            return Failure(f"stopped: {turn.stopped}")
         if turn.outcome_of_colleague is not None:
             waiting: Outcome = turn.outcome_of_colleague
             return waiting
@@ -159,10 +171,11 @@ class Agent:
                 )
         return None
 
-    def _finish(self, progress: _Progress, text: str, title: str) -> Done:
+    async def _finish(self, progress: _Progress, text: str, title: str) -> Done:
         """Take the model's words as the end; without a declared file they are the deliverable."""
-        if not progress.files:
+        if not progress.files and not self._is_in_words:
             path = f"{self._mind.caller.task_id or 'result'}-{slug(title)}.md"
+            await self._hands.label(path)
             write_text(self._hands.context.workspace, path, text + "\n")
             progress.files[path] = None
         return Done(summary=text, files=tuple(progress.files))

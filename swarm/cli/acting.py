@@ -7,21 +7,29 @@ from swarm.cli import exits
 from swarm.cli.opened import opened
 from swarm.cli.ordering import read_text, show_document, wait_and_report
 from swarm.cli.report import status_line
+from swarm.cli.standing import terminal_signer
 from swarm.cli.terminal import say
 from swarm.core.text import clean_text
 from swarm.runtime.lock import holder
 
 
-def approve(*, target: str, wait: bool, as_json: bool) -> int:
+def approve(*, target: str, digest: str, wait: bool, as_json: bool) -> int:
     """Sign what an order asks a signature for."""
-    return _act(lambda app, by: app.office.approve(target, by=by), wait=wait, as_json=as_json)
+
+    def act(app: App, by: str) -> str:
+        signer = terminal_signer(app.environment)
+        return app.office.approve(target, by=by, signer=signer, digest=digest or None)
+
+    return _act(act, wait=wait, as_json=as_json)
 
 
 def reject(*, target: str, reason: str, wait: bool, as_json: bool) -> int:
     """Send a plan or a result back."""
-    return _act(
-        lambda app, by: app.office.reject(target, reason, by=by), wait=wait, as_json=as_json
-    )
+
+    def act(app: App, by: str) -> str:
+        return app.office.reject(target, reason, by=by, signer=terminal_signer(app.environment))
+
+    return _act(act, wait=wait, as_json=as_json)
 
 
 def answer(*, target: str, text: str, wait: bool, as_json: bool) -> int:
@@ -30,10 +38,12 @@ def answer(*, target: str, text: str, wait: bool, as_json: bool) -> int:
     return _act(lambda app, by: app.office.answer(target, said, by=by), wait=wait, as_json=as_json)
 
 
-def choose(*, target: str, number: int, wait: bool, as_json: bool) -> int:
+def choose(*, target: str, number: int, reason: str, wait: bool, as_json: bool) -> int:
     """Choose an option."""
     return _act(
-        lambda app, by: app.office.choose(target, number, by=by), wait=wait, as_json=as_json
+        lambda app, by: app.office.choose(target, number, by=by, reason=reason),
+        wait=wait,
+        as_json=as_json,
     )
 
 
@@ -41,7 +51,8 @@ def accept(*, order_id: str, sign: str, as_json: bool) -> int:
     """Take responsibility by name."""
 
     def act(app: App, by: str) -> str:
-        app.office.accept(order_id, by=clean_text(sign).strip() or by)
+        name = clean_text(sign).strip()
+        app.office.accept(order_id, by=by, sign=name, signer=terminal_signer(app.environment))
         return order_id
 
     return _act(act, wait=False, as_json=as_json)

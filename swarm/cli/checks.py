@@ -21,7 +21,10 @@ from swarm.core.clock import parse_iso
 from swarm.core.order import OrderStatus
 from swarm.ledger.prices import UnknownPrice
 from swarm.runtime.lock import holder
-from swarm.sandbox.registry import SANDBOXES
+from swarm.sandbox.choose import choose
+from swarm.store.audit import verify
+from swarm.store.audit_key import FILE as KEY_FILE
+from swarm.store.audit_key import AuditKey
 from swarm.store.tables import ledger, orders
 
 LEAST_PYTHON = (3, 11)
@@ -61,6 +64,7 @@ def checks_of_machine() -> Mapping[str, Check]:
         "roles": _roles,
         "model": _model,
         "sandbox": _sandbox,
+        "skills": _skills,
         "extras": _extras,
     }
 
@@ -73,6 +77,7 @@ def checks_of_books() -> Mapping[str, Check]:
         "worker": _worker,
         "orders": _orders,
         "ledger": _ledger,
+        "audit": _audit,
     }
 
 
@@ -134,12 +139,23 @@ def _price(app: App, model: str) -> Finding:
 
 
 def _sandbox(app: App) -> Iterator[Finding]:
-    test = asyncio.run(SANDBOXES.load("bubblewrap")().self_test())
-    if test.holds:
-        yield Finding("sandbox", Level.OK, test.detail)
-    else:
-        remedy = "orders that need no commands work all the same"
-        yield Finding("sandbox", Level.WARNING, test.detail, remedy)
+    choice = asyncio.run(choose())
+    if choice.sandbox is not None:
+        yield Finding("sandbox", Level.OK, choice.detail)
+        return
+    remedy = "orders that need no commands work all the same; `apt install bubblewrap` mostly helps"
+    yield Finding("sandbox", Level.WARNING, choice.detail, remedy)
+
+
+def _skills(app: App) -> Iterator[Finding]:
+    entries = app.skills.list()
+    closed = [entry for entry in entries if not entry.is_ready]
+    ready = len(entries) - len(closed)
+    yield Finding("skills", Level.OK, f"{ready} can be used")
+    for entry in closed:
+        text = f"{entry.name}: {entry.state}"
+        remedy = f"read it, then `swarm skills approve {entry.name}`"
+        yield Finding("skills", Level.WARNING, text, remedy)
 
 
 def _extras(app: App) -> Iterator[Finding]:
@@ -212,6 +228,21 @@ def _orders(app: App) -> Iterator[Finding]:
         yield Finding("orders", Level.WARNING, text, "swarm up")
     else:
         yield Finding("orders", Level.OK, text or "none yet")
+
+
+def _audit(app: App) -> Iterator[Finding]:
+    try:
+        keys = [AuditKey.load(app.home / KEY_FILE).public_key]
+    except FileNotFoundError:
+        yield Finding("audit", Level.OK, "nothing is on the record yet")
+        return
+    report = app.store.read(lambda connection: verify(connection, public_keys=keys))
+    if report.is_whole:
+        yield Finding("audit", Level.OK, f"{report.rows:,} rows, each as it was written")
+    else:
+        text = f"row {report.first_bad} is not as it was written: {report.why}"
+        remedy = "keep the database as it is, and look who could write it; `swarm audit export`"
+        yield Finding("audit", Level.PROBLEM, text, remedy)
 
 
 def _ledger(app: App) -> Iterator[Finding]:

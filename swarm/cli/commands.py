@@ -80,9 +80,16 @@ def schema(
     return _work("schemas", "schema", name=name)
 
 
-def approve(target: Target, wait: Wait = False, as_json: Json = False) -> int | None:
-    """Sign the plan of an order."""
-    return _work("acting", "approve", target=target, wait=wait, as_json=as_json)
+def approve(
+    target: Target,
+    digest: Annotated[
+        str, Option("--digest", help="Sign only if the request still has this digest.")
+    ] = "",
+    wait: Wait = False,
+    as_json: Json = False,
+) -> int | None:
+    """Sign the plan of an order, or calls that its roles want to make; each runs as shown, once."""
+    return _work("acting", "approve", target=target, digest=digest, wait=wait, as_json=as_json)
 
 
 def reject(
@@ -91,7 +98,7 @@ def reject(
     wait: Wait = False,
     as_json: Json = False,
 ) -> int | None:
-    """Send a plan, or a delivered result, back with a reason; it is planned anew."""
+    """Refuse a call, or send a plan or a result back with a reason; it is planned anew."""
     return _work("acting", "reject", target=target, reason=reason, wait=wait, as_json=as_json)
 
 
@@ -108,17 +115,22 @@ def answer(
 def choose(
     target: Target,
     number: Annotated[int, Argument(metavar="NUMBER", help="The option, counted from 1.")],
+    reason: Annotated[
+        str, Option("--why", metavar="REASON", help="Why; the company learns your taste by it.")
+    ] = "",
     wait: Wait = False,
     as_json: Json = False,
 ) -> int | None:
     """Choose one of the options of a question."""
-    return _work("acting", "choose", target=target, number=number, wait=wait, as_json=as_json)
+    return _work(
+        "acting", "choose", target=target, number=number, reason=reason, wait=wait, as_json=as_json
+    )
 
 
 def accept(
     order_id: Id,
     sign: Annotated[
-        str, Option("--sign", metavar="NAME", help="Sign with another name than yours.")
+        str, Option("--sign", metavar="NAME", help="Who takes responsibility, by full name.")
     ] = "",
     as_json: Json = False,
 ) -> int | None:

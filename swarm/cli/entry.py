@@ -50,10 +50,13 @@ COMMANDS: dict[str, Command] = {
             "inbox": "Show what waits for you.",
             "answer": "Answer a question.",
             "choose": "Choose one of the options of a question.",
-            "approve": "Sign a plan.",
-            "reject": "Send a plan or a result back, with a reason.",
+            "approve": "Sign a plan, or a call that a role wants to make.",
+            "reject": "Refuse a call, or send a plan or a result back, with a reason.",
             "accept": "Take responsibility for a result, by name.",
         },
+    ),
+    "rules": Command(
+        "swarm.cli.rules:rules", "Sign calls in advance, list and revoke that.", "Your word"
     ),
     **_table(
         "Books",
@@ -64,6 +67,15 @@ COMMANDS: dict[str, Command] = {
             "roles": "List the roles of the company.",
             "schema": "Print the JSON Schema of a document.",
         },
+    ),
+    "audit": Command(
+        "swarm.cli.audit:audit", "Check, export and sign the record of who did what.", "Books"
+    ),
+    "skills": Command(
+        "swarm.cli.skills:skills", "List skills; show, approve and revoke your own.", "Tools"
+    ),
+    "mcp": Command(
+        "swarm.cli.mcp:mcp", "List MCP servers; show, approve and revoke their tools.", "Tools"
     ),
     **_table(
         "Running",

@@ -54,6 +54,8 @@ def _ask(ask: Ask) -> dict[str, Any]:
         "text": ask.text,
         "options": list(ask.options),
         "created_at": ask.created_at,
+        "digest": ask.digest,
+        "expires_at": ask.expires_at,
     }
 
 

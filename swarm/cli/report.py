@@ -205,6 +205,8 @@ def commands_for(ask: Ask) -> list[str]:
     """Return the commands that answer an ask."""
     if ask.kind == "approval":
         return [f"swarm approve {ask.order_id}", f'swarm reject {ask.order_id} "what to change"']
+    if ask.kind == "signature":
+        return [f"swarm approve {ask.id}", f'swarm reject {ask.id} "why not"']
     if ask.kind == "choice":
         return [f"swarm choose {ask.id} NUMBER"]
     return [f'swarm answer {ask.id} "your answer"']

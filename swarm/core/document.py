@@ -174,5 +174,7 @@ class OrderDocument(_Part):
     budget: CostDocument | None
     """The order's budget limit, or null for none."""
     accepted_by: str | None
+    signed_off_by: str | None
+    """Who takes responsibility for the deliverables, by name."""
     created_at: datetime
     delivered_at: datetime | None

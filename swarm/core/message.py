@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from swarm.core.origin import Origin
+
 
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
@@ -19,6 +21,10 @@ class InboundMessage:
     """The platform's immutable id of the person, never a name."""
     text: str
     received_at: datetime
+    origin: Origin = Origin.FOUNDER
+    """Whose words the text is; only the founder's are orders that need no second look."""
+    customer: str | None = None
+    """The customer whom an order made of this message serves."""
 
 
 class OutboundKind(StrEnum):

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from swarm.core.mark import CLEAN, Mark
+from swarm.core.origin import Origin
+
 STATE_VERSION = 1
 """Version of `OrderState` as stored; a reader refuses a newer one."""
 
@@ -184,6 +187,8 @@ class TaskState(_Value):
     reason: Reason | None = None
     round: int = 0
     """How often a person had this task done again; part of its ledger keys."""
+    mark: Mark = CLEAN
+    """What the task has read; whoever builds on its result inherits it."""
 
 
 class OrderState(_Value):
@@ -191,9 +196,16 @@ class OrderState(_Value):
 
     schema_version: int = Field(default=STATE_VERSION, ge=1, le=STATE_VERSION)
     text: str
+    origin: Origin = Origin.FOUNDER
+    """Whose words the text is."""
     language: str | None = None
     memories: tuple[str, ...] = ()
-    """What was recalled for framing and planning, kept so that a second run sees the same."""
+    """What was recalled for framing and planning, as the prompts show it, kept so that a second
+    run sees the same."""
+    recalled: tuple[str, ...] = ()
+    """Ids of those memories."""
+    mark: Mark = CLEAN
+    """What was read before any task began: strangers' words in the order, recalled memories."""
     frame: Frame | None = None
     questions: tuple[Question, ...] = ()
     plan: Plan | None = None
@@ -208,3 +220,20 @@ class OrderState(_Value):
     is_signed: bool = False
     tasks: dict[str, TaskState] = Field(default_factory=dict)
     answer: str | None = None
+
+    @property
+    def mark_of_all(self) -> Mark:
+        """Return what the order as a whole has read."""
+        mark = self.mark
+        for task in self.tasks.values():
+            mark = mark.joined(task.mark)
+        return mark
+
+    @property
+    def founder_words(self) -> str:
+        """Return all that the founder wrote for this order; empty where it is not the founder's."""
+        if self.origin is not Origin.FOUNDER:
+            return ""
+        # An answer picked from a list is the model's wording, not the founder's.
+        said = [q.answer for q in self.questions if q.answer and not q.options]
+        return "\n".join([self.text, *said, *self.corrections])

@@ -4,6 +4,10 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MCP_PREFIX = "mcp_"
+"""Tools of MCP servers are named so, and may be meant by a glob: which there are is known only
+when the servers run."""
+
 
 class Role(BaseModel):
     """One role of the company. The file's name is the role's name; its body is the prompt."""

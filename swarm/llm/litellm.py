@@ -1,7 +1,8 @@
 """Every provider litellm knows, and any server that speaks chat completions.
 
-litellm writes the request and finds the address; the answer is read from the tape of the wire
-(`swarm.llm.wire`). Where a provider speaks chat completions its answer is handed on as it came;
+litellm writes the request and finds the address, once for each kind of request where it does no
+more than that (`swarm.llm.roads`); the answer is read from the tape of the wire (`swarm.llm.wire`).
+ Where a provider speaks chat completions its answer is handed on as it came;
 the others litellm translates, from a body already known to be whole.
 
 litellm is entered by `completion(acompletion=True)` with a log that does nothing, because
@@ -19,6 +20,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -27,7 +29,8 @@ from swarm.core.chat import ModelRequest, RawAnswer, ToolSpec
 from swarm.core.errors import Transient
 from swarm.llm.base import Capabilities, LLMConfig
 from swarm.llm.reading import Reading
-from swarm.llm.wire import TAPE, Connections, Tape, TapedTransport
+from swarm.llm.roads import Road, Roads
+from swarm.llm.wire import TAPE, Connections, Tape, TapedTransport, WireStop
 
 Document: TypeAlias = dict[str, Any]
 
@@ -45,6 +48,8 @@ class LiteLLM:
         self._config = config
         self._key = config.api_key.get_secret_value() if config.api_key else None
         self._connections = Connections()
+        self._wire = TapedTransport(self._connections)
+        self._roads = Roads()
         self._library: _Library | None = None
         self._import = threading.Lock()
 
@@ -101,7 +106,7 @@ class LiteLLM:
         """Return litellm, imported on the first use."""
         with self._import:
             if self._library is None:
-                self._library = _Library(self._connections)
+                self._library = _Library(self._wire)
             return self._library
 
     async def _exchange(
@@ -113,11 +118,18 @@ class LiteLLM:
         started: float,
     ) -> RawAnswer:
         reading = Reading(request, tape, self._key)
-        response, error = await self._ask(library, request, tape, timeout_s)
+        arguments = self._arguments(library, request)
+        kind, road = self._roads.find(arguments)
+        response, error = None, None
+        if road is not None:
+            await self._walk(road, arguments)
+        else:
+            response, error = await self._ask(library, arguments, tape, timeout_s)
         latency_s = time.monotonic() - started
         if tape.is_used:
             reading.judge()
             if reading.is_chat:
+                self._roads.learn(kind, arguments, tape.sent)
                 return reading.verbatim(latency_s=latency_s)
         elif error is not None:
             raise reading.untaped(error) from None
@@ -127,11 +139,17 @@ class LiteLLM:
             raise reading.malformed() from None
         return reading.translated(body, latency_s=latency_s)
 
+    async def _walk(self, road: Road, arguments: Document) -> None:
+        """Send the request as litellm would; what became of it is on the tape."""
+        with suppress(WireStop):
+            await self._wire.exchange(road.request(arguments))
+
     async def _ask(
-        self, library: "_Library", request: ModelRequest, tape: Tape, timeout_s: float
+        self, library: "_Library", arguments: Document, tape: Tape, timeout_s: float
     ) -> tuple[Any, Exception | None]:
         """Let litellm send the request; what it returns or raises is kept, not yet believed."""
-        arguments = self._arguments(library, request) | {"timeout": timeout_s}
+        # litellm edits messages and tools in place; the request belongs to the caller.
+        arguments = copy.deepcopy(arguments) | {"timeout": timeout_s}
         try:
             if self._config.api_base is not None:
                 response = await library.completion(**arguments)
@@ -150,8 +168,7 @@ class LiteLLM:
         model = library.qualified(request.model, is_own_server=config.api_base is not None)
         arguments: Document = {
             "model": model,
-            # litellm edits messages and tools in place; the request belongs to the caller.
-            "messages": copy.deepcopy(list(request.messages)),
+            "messages": list(request.messages),
             "max_tokens": request.max_output_tokens,
             "temperature": request.temperature,
         }
@@ -172,7 +189,7 @@ def _tool(spec: ToolSpec) -> Document:
     function = {
         "name": spec.name,
         "description": spec.description,
-        "parameters": copy.deepcopy(spec.parameters),
+        "parameters": spec.parameters,
     }
     return {"type": "function", "function": function}
 
@@ -180,7 +197,7 @@ def _tool(spec: ToolSpec) -> Document:
 def _response_format(request: ModelRequest) -> Document:
     named = {
         "name": request.schema_name or "answer",
-        "schema": copy.deepcopy(request.schema),
+        "schema": request.schema,
         "strict": True,
     }
     return {"type": "json_schema", "json_schema": named}
@@ -198,14 +215,13 @@ class _Known:
 class _Library:
     """litellm, imported and silenced."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, transport: TapedTransport) -> None:
         litellm = _import_silenced()
         from litellm.litellm_core_utils.litellm_logging import Logging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
         self._litellm: Any = litellm
         self._providers = frozenset(str(getattr(p, "value", p)) for p in litellm.provider_list)
-        transport = TapedTransport(connections)
         self._handler: Any = AsyncHTTPHandler(transport=transport, follow_redirects=False)
         self._log_class: Callable[..., Any] = type(
             "SilentLog", (Logging,), _silent_methods(Logging)

@@ -24,11 +24,24 @@ TAIL_S = 0.2
 """How long to wait, in seconds, for the end of a stream that has said it is done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request as it goes over the wire."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    """Without those that tell of one connection's framing."""
+    content: bytes
+
+
 @dataclass(slots=True)
 class Tape:
     """One call as the wire saw it; written by `TapedTransport`, read by the adapter."""
 
     idle_timeout_s: float
+    sent: Sent | None = None
+    """The last request."""
     path: str = ""
     """What was asked of the server."""
     status: int = 0
@@ -128,35 +141,48 @@ class TapedTransport:
         """
         import httpx
 
+        headers = {k: v for k, v in request.headers.items() if k not in _SETTLED}
+        content = await request.aread()
+        await self.exchange(Sent(request.method, str(request.url), headers, content))
+        tape = TAPE.get()
+        headers = {k: v for k, v in tape.headers.items() if k not in _SETTLED}
+        return httpx.Response(
+            tape.status, headers=headers, content=bytes(tape.content), request=request
+        )
+
+    async def exchange(self, sent: Sent) -> None:
+        """Send one request and take its whole response down on the tape.
+
+        Raises:
+            WireStop: The wire failed; `Tape.failure` says how.
+        """
         tape = TAPE.get()
         tape.begin()
-        tape.path = request.url.path
+        tape.sent = sent
         try:
-            await self._exchange(request, tape)
+            await self._exchange(sent, tape)
         except WireStop as stop:
             tape.failure = BadAnswer(str(stop), kind="malformed")
             raise
         except _broken() as error:
             tape.failure = _failure(error)
             raise WireStop from None
-        headers = {k: v for k, v in tape.headers.items() if k not in _SETTLED}
-        return httpx.Response(
-            tape.status, headers=headers, content=bytes(tape.content), request=request
-        )
 
     async def aclose(self) -> None:
         """Do nothing: the pool outlives the library's clients and is closed by its owner."""
 
-    async def _exchange(self, request: Any, tape: Tape) -> None:
+    async def _exchange(self, sent: Sent, tape: Tape) -> None:
         import aiohttp
         import yarl
 
         idle = tape.idle_timeout_s
+        url = yarl.URL(sent.url, encoded=True)
+        tape.path = url.path
         async with self._connections.session().request(
-            request.method,
-            yarl.URL(str(request.url), encoded=True),
-            data=await request.aread() or None,
-            headers={k: v for k, v in request.headers.items() if k not in _SETTLED},
+            sent.method,
+            url,
+            data=sent.content or None,
+            headers=sent.headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=idle, sock_read=idle),
             allow_redirects=False,
         ) as response:

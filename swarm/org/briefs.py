@@ -48,6 +48,8 @@ def work_brief(
     *,
     inputs: Sequence[str],
     review: Review | None,
+    memories: Sequence[str] = (),
+    skills: str = "",
 ) -> str:
     """Give a task to its role."""
     return _join(
@@ -59,6 +61,8 @@ def work_brief(
         _answers(state),
         _corrections(state),
         _block("Results of earlier tasks", "\n\n".join(inputs)) if inputs else "",
+        _memories(memories),
+        _block("Skills you can load with use_skill", skills) if skills else "",
         _block(
             "Your last attempt was sent back. Its files are still in the workspace. Mend this",
             _bullets(review.reasons),
@@ -108,6 +112,21 @@ def delivery_brief(state: OrderState, frame: Frame, plan: Plan, *, files: Sequen
     )
 
 
+def handoff_brief(title: str, brief: str, *, is_question: bool) -> str:
+    """Give a colleague a sub-task, or a question that wants a few sentences."""
+    if is_question:
+        return _join(
+            f"A short question from your colleague: {title}",
+            brief,
+            "Answer in a few sentences from what you know. Say plainly what you do not know.",
+        )
+    return _join(
+        f"A sub-task from your colleague: {title}",
+        brief,
+        "Put anything longer than a page into a file, and end with a short summary.",
+    )
+
+
 def _objections(done: TaskState) -> str:
     if done.review is None or done.status is not TaskStatus.REJECTED:
         return ""
@@ -127,7 +146,7 @@ def _bullets(lines: Sequence[str]) -> str:
 
 
 def _memories(memories: Sequence[str]) -> str:
-    return _block("What the company remembers", _bullets(memories)) if memories else ""
+    return _block("What the company remembers", "\n".join(memories)) if memories else ""
 
 
 def _answers(state: OrderState) -> str:

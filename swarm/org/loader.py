@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from swarm.core.errors import ConfigError
 from swarm.core.registry import nearest
-from swarm.core.role import Role
+from swarm.core.role import MCP_PREFIX, Role
 from swarm.core.text import clean_text, shorten
 from swarm.org.front_matter import Fault, FrontMatter, number, parse, printable
 
@@ -297,13 +297,17 @@ def _unknown(
     """Name what the role asks for and the company has not."""
     seen: set[str] = set()
     for path, tool in _texts(draft, "tools"):
-        if tool not in known_tools:
+        if tool.startswith(MCP_PREFIX):
+            pass  # What the company's MCP servers offer is known only when they run.
+        elif tool not in known_tools:
             yield draft.fault(path, f"no tool {tool!r}{nearest(tool, known_tools)}")
         elif tool in seen:
             yield draft.fault(path, f"{tool!r} is there twice; remove one of them")
         seen.add(tool)
     for path, pattern in _texts(draft, "approvals"):
         # A pattern that matches nothing guards nothing, and nobody would notice.
+        if pattern.startswith(MCP_PREFIX):
+            continue
         if not any(fnmatchcase(tool, pattern) for tool in known_tools):
             yield draft.fault(path, f"no tool matches {pattern!r}{nearest(pattern, known_tools)}")
     model = draft.front.values.get("model") if draft.front else None

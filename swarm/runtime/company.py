@@ -1,7 +1,8 @@
 """What a company is made of, handed to whoever works for it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from swarm.agents.agent import Limits
+from swarm.agents.hands import Rules
 from swarm.core.clock import Clock
 from swarm.core.ids import Ids
 from swarm.core.registry import Registry
@@ -22,11 +24,14 @@ from swarm.ledger.prices import PriceBook
 from swarm.memory.base import Memory
 from swarm.org.loader import Org
 from swarm.runtime.engine import Engine
+from swarm.sandbox.base import Sandbox
 from swarm.store.database import Store
 from swarm.tools.base import Tool
 
 if TYPE_CHECKING:
     from swarm.org.graph import OrderWalk, TaskWalk
+    from swarm.tools.http import WebClient
+    from swarm.tools.skills import SkillShelf
 
 GRAPHS = Registry(
     "graph", {"order": "swarm.org.graph:OrderWalk", "task": "swarm.org.graph:TaskWalk"}
@@ -44,13 +49,30 @@ class LimitsConfig(BaseModel):
     task_s: float = Field(default=3600, gt=0)
     """Longest attempt at a task, in seconds."""
     delegations: int = Field(default=20, ge=0)
-    """Sub-tasks that the roles of one task may hand to colleagues."""
+    """Sub-tasks and questions that the roles of one order may hand to colleagues."""
     depth: int = Field(default=3, ge=0)
     """How deep sub-tasks may nest."""
     parallel_orders: int = Field(default=50, ge=1)
     """Orders one worker works at the same time."""
     poll_s: float = Field(default=0.2, gt=0)
     """How often a worker looks for new work, in seconds."""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What tools work with, besides the workspace."""
+
+    choose_sandbox: Callable[[], Awaitable[Sandbox | None]]
+    """Finds a sandbox that holds on this machine; asked once, at the first task."""
+    web: "WebClient | None" = None
+    skills: "SkillShelf | None" = None
+    _chosen: "list[asyncio.Task[Sandbox | None]]" = field(default_factory=list)
+
+    async def sandbox(self) -> Sandbox | None:
+        """Return where commands run; None where no sandbox holds."""
+        if not self._chosen:
+            self._chosen.append(asyncio.ensure_future(self.choose_sandbox()))
+        return await asyncio.shield(self._chosen[0])
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,9 @@ class Company:
     limits: LimitsConfig
     default_model: Callable[[], str]
     """The company's model; looked up on first use, since looking may ask a local server."""
-    load_tools: Callable[[Role], Mapping[str, Tool]]
+    load_tools: Callable[[Role], Awaitable[Mapping[str, Tool]]]
+    rules: Rules
+    kit: Kit
     to_company: Callable[[Decimal, str], Decimal]
 
     def workspace(self, order_id: str) -> Path:

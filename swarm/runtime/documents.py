@@ -126,6 +126,7 @@ class Documents:
             ),
             budget=self._budget(connection, order_id),
             accepted_by=row.accepted_by,
+            signed_off_by=row.signed_off_by,
             created_at=created_at,
             delivered_at=parse_iso(row.delivered_at) if row.delivered_at else None,
         )

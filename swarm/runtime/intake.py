@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from swarm.core.clock import Clock, iso
 from swarm.core.errors import InvalidInput
 from swarm.core.ids import Ids
+from swarm.core.mark import CLEAN
 from swarm.core.message import InboundMessage
 from swarm.core.order import OrderState, OrderStatus
 from swarm.core.text import order_text
@@ -78,6 +79,8 @@ class Intake:
         if known is not None:
             return str(known)
         order_id = self._ids.new("o")
+        origin = message.origin
+        state = OrderState(text=text, origin=origin, mark=CLEAN.after(origin))
         connection.execute(
             orders.insert().values(
                 id=order_id,
@@ -91,7 +94,9 @@ class Intake:
                 status=OrderStatus.QUEUED.value,
                 segment=0,
                 is_auto_signed=wish.is_auto_signed,
-                state=OrderState(text=text).model_dump_json(),
+                origin=message.origin.value,
+                customer=message.customer,
+                state=state.model_dump_json(),
             )
         )
         budget.open_scope(

@@ -19,16 +19,19 @@ from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
 from swarm.core.origin import Origin
 from swarm.core.registry import nearest
 from swarm.core.text import clean_text
-from swarm.ledger import budget
+from swarm.ledger import approvals, budget
+from swarm.ledger.approvals import Signer
 from swarm.ledger.book import release_holds
 from swarm.memory.base import Memory, MemoryKind
 from swarm.runtime import records
 from swarm.runtime.engine import SEGMENT, Engine
 from swarm.runtime.intake import check_budget
 from swarm.runtime.records import segment_id
+from swarm.runtime.signatures import Signatures
 from swarm.runtime.wording import episode
 from swarm.store.database import Store
-from swarm.store.tables import asks, orders
+from swarm.store.tables import approvals as approval_rows
+from swarm.store.tables import artifacts, asks, orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +46,30 @@ class Ask:
     text: str
     options: tuple[str, ...]
     created_at: str
+    digest: str | None = None
+    """What a signature would bind, in hexadecimal; None for what needs none."""
+    expires_at: str | None = None
+    """Until when it may be signed."""
 
 
 class Office:
     """Act on orders in a person's name."""
 
     def __init__(
-        self, *, store: Store, engine: Engine, clock: Clock, memory: Memory, currency: str
+        self,
+        *,
+        store: Store,
+        engine: Engine,
+        clock: Clock,
+        memory: Memory,
+        signatures: Signatures,
+        currency: str,
     ) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
         self._memory = memory
+        self._signatures = signatures
         self._currency = currency
 
     def inbox(self, order_id: str | None = None, *, is_shown: bool = True) -> list[Ask]:
@@ -69,7 +84,13 @@ class Office:
 
         def work(connection: Connection) -> list[Ask]:
             rows = connection.execute(
-                sa.select(asks).where(*is_meant).order_by(asks.c.created_at, asks.c.id)
+                sa.select(asks, approval_rows.c.digest, approval_rows.c.expires_at)
+                .outerjoin(
+                    approval_rows,
+                    sa.and_(approval_rows.c.ask_id == asks.c.id, approval_rows.c.state == "open"),
+                )
+                .where(*is_meant)
+                .order_by(asks.c.created_at, asks.c.id)
             ).all()
             if is_shown:
                 connection.execute(
@@ -101,14 +122,15 @@ class Office:
         self._learn(order_id, f"Asked, the founder answered: {text}")
         return order_id
 
-    def choose(self, target: str, number: int, *, by: str) -> str:
-        """Choose option `number`, counted from 1, of a choice.
+    def choose(self, target: str, number: int, *, by: str, reason: str = "") -> str:
+        """Choose option `number`, counted from 1, of a choice; the reason becomes taste.
 
         Raises:
             NotFound, InvalidInput, Conflict: Nothing was changed.
         """
+        reason = clean_text(reason).strip()
 
-        def work(connection: Connection) -> tuple[str, str]:
+        def work(connection: Connection) -> tuple[str, str, list[str]]:
             found = self._open_asks(connection, target, kinds=("choice",))
             if len(found) > 1:
                 names = ", ".join(ask.id for ask in found)
@@ -116,34 +138,70 @@ class Office:
             options = json.loads(found[0].options)
             if not 1 <= number <= len(options):
                 raise InvalidInput(f"There is no option {number}: choose 1 to {len(options)}.")
-            self._close_asks(connection, found, options[number - 1], by)
-            return self._go_on(connection, found[0].order_id), options[number - 1]
+            option = options[number - 1]
+            said = f"{option} (because: {reason})" if reason else option
+            self._close_asks(connection, found, said, by)
+            others = [o for o in options if o != option]
+            return self._go_on(connection, found[0].order_id), option, others
 
-        order_id, option = self._store.write(work)
-        self._learn(order_id, f"Given a choice, the founder picked: {option}")
+        order_id, option, others = self._store.write(work)
+        because = f", because: {reason}" if reason else ""
+        left = f" rather than {'; '.join(others)}" if others else ""
+        self._learn(order_id, f"Given a choice, the founder picked: {option}{left}{because}")
         return order_id
 
-    def approve(self, target: str, *, by: str) -> str:
-        """Sign what an order asks a signature for.
+    def approve(
+        self, target: str, *, by: str, signer: Signer | None = None, digest: str | None = None
+    ) -> str:
+        """Sign what an order asks a signature for: its plan, or calls of its roles.
+
+        Args:
+            target: An ask, or an order for all that it waits for.
+            by: The person's name.
+            signer: Who they are; None is the terminal's user.
+            digest: What a single request showed, as far as it was shown; it must still be that.
+
+        Returns:
+            The order's id. A request that ran out is put anew by the role that made it.
 
         Raises:
             NotFound, Conflict: Nothing was changed.
         """
+        signer = signer or Signer(f"console:{by}", by)
 
         def work(connection: Connection) -> str:
-            found = self._open_asks(connection, target, kinds=("approval",))
-            self._close_asks(connection, found, "approved", by)
-            return self._go_on(connection, found[0].order_id, update={"is_signed": True})
+            found = self._open_asks(connection, target, kinds=("approval", "signature"))
+            said = {"signed": "approved", "expired": "came too late; asked again"}
+            for ask in found:
+                text = "approved"
+                if ask.kind == "signature":
+                    state = self._signatures.decide(
+                        connection, ask, is_signed=True, signer=signer, digest=digest
+                    )
+                    text = said[state]
+                else:
+                    self._signatures.note(
+                        connection,
+                        kind="plan_signed",
+                        order_id=ask.order_id,
+                        signer=signer,
+                        body={"ask": ask.id, "text": ask.text, "name": signer.name},
+                    )
+                self._close_asks(connection, [ask], text, by)
+            is_plan = any(ask.kind == "approval" for ask in found)
+            update = {"is_signed": True} if is_plan else None
+            return self._go_on(connection, found[0].order_id, update=update)
 
         return self._store.write(work)
 
-    def reject(self, target: str, reason: str, *, by: str) -> str:
-        """Send a plan, or a delivered order, back with a reason; the head plans anew.
+    def reject(self, target: str, reason: str, *, by: str, signer: Signer | None = None) -> str:
+        """Refuse a call, or send a plan or a delivered order back: the head plans anew.
 
         Raises:
             NotFound, InvalidInput, Conflict: Nothing was changed.
         """
         reason = clean_text(reason).strip()
+        signer = signer or Signer(f"console:{by}", by)
         if not reason:
             raise InvalidInput('Say why: `swarm reject ID "what should be different"`.')
 
@@ -152,20 +210,31 @@ class Office:
             row = records.find(connection, order_id)
             if row.status == OrderStatus.DELIVERED.value:
                 return self._revise(connection, row, reason)
-            found = self._open_asks(connection, target, kinds=("approval",))
+            found = self._open_asks(connection, target, kinds=("approval", "signature"))
+            plans = [ask for ask in found if ask.kind == "approval"]
+            for ask in found:
+                if ask.kind == "signature":
+                    self._signatures.decide(
+                        connection, ask, is_signed=False, signer=signer, reason=reason
+                    )
             self._close_asks(connection, found, f"rejected: {reason}", by)
-            return self._revise(connection, row, reason)
+            if plans:
+                return self._revise(connection, row, reason)
+            return self._go_on(connection, order_id)
 
         order_id = self._store.write(work)
-        self._learn(order_id, f"The founder refused a plan or result: {reason}")
+        self._learn(order_id, f"The founder refused a plan, a call or a result: {reason}")
         return order_id
 
-    def accept(self, order_id: str, *, by: str) -> None:
-        """Take responsibility for what was delivered, by name.
+    def accept(
+        self, order_id: str, *, by: str, sign: str = "", signer: Signer | None = None
+    ) -> None:
+        """Take what was delivered; with `sign`, a named person takes responsibility for it.
 
         Raises:
             NotFound, Conflict: Not delivered; nothing was changed.
         """
+        signer = signer or Signer(f"console:{by}", by)
 
         def work(connection: Connection) -> None:
             row = records.find(connection, order_id)
@@ -178,7 +247,20 @@ class Office:
                 row,
                 status=OrderStatus.ACCEPTED.value,
                 accepted_at=iso(self._clock.now()),
-                accepted_by=by,
+                accepted_by=sign or by,
+                signed_off_by=sign or None,
+            )
+            files = connection.execute(
+                sa.select(artifacts.c.path, artifacts.c.sha256)
+                .where(artifacts.c.order_id == order_id)
+                .order_by(artifacts.c.path)
+            ).all()
+            self._signatures.note(
+                connection,
+                kind="sign_off" if sign else "accepted",
+                order_id=order_id,
+                signer=signer,
+                body={"name": sign or by, "files": {f.path: f.sha256 for f in files}},
             )
 
         self._store.write(work)
@@ -202,6 +284,13 @@ class Office:
                 owner=None,
             )
             self._void_asks(connection, order_id)
+            self._signatures.note(
+                connection,
+                kind="cancelled",
+                order_id=order_id,
+                signer=Signer(f"console:{by}", by),
+                body={"name": by},
+            )
             release_holds(connection, order_id)
             self._memory.remember(
                 episode(records.read_state(row.state), OrderStatus.CANCELLED, None),
@@ -391,6 +480,7 @@ class Office:
             raise Conflict(f"{row.id} moved on at the same moment; look again with `swarm show`.")
 
     def _void_asks(self, connection: Connection, order_id: str) -> None:
+        approvals.void_order(connection, order_id)
         connection.execute(
             asks.update()
             .where(asks.c.order_id == order_id, asks.c.state == "open")
@@ -426,4 +516,6 @@ def _ask(row: Any) -> Ask:
         text=row.text,
         options=tuple(json.loads(row.options)),
         created_at=row.created_at,
+        digest=row.digest,
+        expires_at=row.expires_at,
     )

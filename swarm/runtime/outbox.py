@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,10 @@ log = structlog.get_logger("swarm.outbox")
 
 TERMINAL = "terminal"
 """The channel of orders from the command line: their answer is read with `swarm show`."""
+LONG = 3_000
+"""A request for a signature of more characters is sent as a file, whole: no platform shows more
+in one message, and nobody signs what was cut."""
+_HEAD = 1_000
 _PRIORITY = {OutboundKind.DECISION: 0, OutboundKind.ANSWER: 1, OutboundKind.PROGRESS: 2}
 
 
@@ -34,8 +39,12 @@ def announce(
     state: OrderState,
     *,
     now: str,
+    files: tuple[str, ...] = (),
 ) -> None:
-    """Write the message that tells how a segment ended, in the same transaction as the end."""
+    """Write the message that tells how a segment ended, in the same transaction as the end.
+
+    `files` are the absolute paths of what `write_requests` wrote.
+    """
     if order.channel == TERMINAL:
         return
     kind = OutboundKind.DECISION if status is OrderStatus.WAITING else OutboundKind.ANSWER
@@ -49,9 +58,31 @@ def announce(
             kind=kind,
             text=_text(connection, order.id, status, reason, state),
             order_id=order.id,
+            files=files,
         ),
         now=now,
     )
+
+
+def long_requests(connection: Connection, order_id: str) -> dict[str, str]:
+    """Return the open requests for signatures that are too long for a message, by their ids."""
+    rows = connection.execute(
+        sa.select(asks.c.id, asks.c.text).where(
+            asks.c.order_id == order_id, asks.c.state == "open", asks.c.kind == "signature"
+        )
+    )
+    return {row.id: row.text for row in rows if len(row.text) > LONG}
+
+
+def write_requests(folder: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Write each request into a file of its own and return their absolute paths."""
+    paths = []
+    for ask_id, text in sorted(texts.items()):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{ask_id}.txt"
+        path.write_text(text + "\n", encoding="utf-8")
+        paths.append(str(path.absolute()))
+    return tuple(paths)
 
 
 def put(connection: Connection, *, dedupe_key: str, message: OutboundMessage, now: str) -> None:
@@ -100,10 +131,14 @@ def _ask_text(row: Any) -> str:
     options = [f"{n}. {text}" for n, text in enumerate(json.loads(row.options), start=1)]
     ways = {
         "approval": f"Sign with `swarm approve {row.order_id}`, or `swarm reject {row.order_id} REASON`.",
+        "signature": f"Sign with `swarm approve {row.id}`, or `swarm reject {row.id} REASON`.",
         "choice": f"Choose with `swarm choose {row.id} NUMBER`.",
     }
     way = ways.get(row.kind, f"Answer with `swarm answer {row.id} TEXT`.")
-    return "\n".join([f"{row.asked_by} asks ({row.id}): {row.text}", *options, way])
+    text = row.text
+    if row.kind == "signature" and len(text) > LONG:
+        text = f"{text[:_HEAD]}\n[{len(text):,} characters: read all of it in {row.id}.txt]"
+    return "\n".join([f"{row.asked_by} asks ({row.id}): {text}", *options, way])
 
 
 class Sender:

@@ -1,6 +1,7 @@
 """Orders and tasks as rows: read them, claim them, move them by compare-and-set."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ class Claimed:
     thread_id: str | None
     sender_id: str
     is_auto_signed: bool
+    customer: str | None
     state: OrderState
 
 
@@ -59,7 +61,7 @@ def find(connection: Connection, order_id: str) -> Any:
     Raises:
         NotFound: No such order; the nearest id is named.
     """
-    row = connection.execute(sa.select(orders).where(orders.c.id == order_id)).first()
+    row = connection.execute(_ORDER, {"of_order": order_id}).first()
     if row is None:
         recent = connection.execute(
             sa.select(orders.c.id).order_by(orders.c.created_at.desc()).limit(200)
@@ -73,16 +75,8 @@ def claim(connection: Connection, order_id: str, segment: int, token: str) -> Cl
 
     A run that claims takes over from any earlier one, which then changes nothing more.
     """
-    result = connection.execute(
-        orders.update()
-        .where(
-            orders.c.id == order_id,
-            orders.c.segment == segment,
-            orders.c.status.in_([OrderStatus.QUEUED.value, OrderStatus.WORKING.value]),
-        )
-        .values(status=OrderStatus.WORKING.value, owner=token, reason=None)
-    )
-    if result.rowcount != 1:
+    held = {"of_order": order_id, "in_segment": segment, "owner": token}
+    if connection.execute(_CLAIM, held).rowcount != 1:
         return None
     row = find(connection, order_id)
     return Claimed(
@@ -94,6 +88,7 @@ def claim(connection: Connection, order_id: str, segment: int, token: str) -> Cl
         thread_id=row.thread_id,
         sender_id=row.sender_id,
         is_auto_signed=row.is_auto_signed,
+        customer=row.customer,
         state=read_state(row.state),
     )
 
@@ -104,17 +99,8 @@ def advance(connection: Connection, order: Claimed, **values: Any) -> None:
     Raises:
         Cancelled: The order stopped, or another run holds it.
     """
-    result = connection.execute(
-        orders.update()
-        .where(
-            orders.c.id == order.id,
-            orders.c.segment == order.segment,
-            orders.c.owner == order.token,
-            orders.c.status == OrderStatus.WORKING.value,
-        )
-        .values(**values)
-    )
-    if result.rowcount != 1:
+    held = {"of_order": order.id, "in_segment": order.segment, "held_by": order.token}
+    if connection.execute(_advance(tuple(values)), held | values).rowcount != 1:
         raise Cancelled("the order is no longer in the hands of this run")
 
 
@@ -122,17 +108,14 @@ def claim_task(
     connection: Connection, order_id: str, segment: int, task_id: str, token: str
 ) -> bool:
     """Take a task into the hands of one run; False where the segment has moved on."""
-    order = find(connection, order_id)
+    order = connection.execute(_STANDING, {"of_order": order_id}).one()
     if order.segment != segment or order.status != OrderStatus.WORKING.value:
         return False
-    values = {
-        "segment": segment,
-        "owner": token,
-        "state": TaskState(status=TaskStatus.WORKING).model_dump_json(),
-    }
-    key = (tasks.c.order_id == order_id, tasks.c.task_id == task_id)
-    if connection.execute(tasks.update().where(*key).values(**values)).rowcount == 0:
-        connection.execute(tasks.insert().values(order_id=order_id, task_id=task_id, **values))
+    values = {"segment": segment, "owner": token, "state": _AT_WORK}
+    key = {"of_order": order_id, "of_task": task_id}
+    if connection.execute(_CLAIM_TASK, key | values).rowcount == 0:
+        row = {"order_id": order_id, "task_id": task_id, **values}
+        connection.execute(_NEW_TASK, row)
     return True
 
 
@@ -144,29 +127,71 @@ def save_task(
     Raises:
         Cancelled: Another run holds it, or the order stopped.
     """
-    order = find(connection, order_id)
-    result = connection.execute(
-        tasks.update()
-        .where(tasks.c.order_id == order_id, tasks.c.task_id == task_id, tasks.c.owner == token)
-        .values(state=state.model_dump_json())
-    )
+    order = connection.execute(_STANDING, {"of_order": order_id}).one()
+    held = {"of_order": order_id, "of_task": task_id, "held_by": token}
+    result = connection.execute(_SAVE_TASK, held | {"state": state.model_dump_json()})
     if result.rowcount != 1 or order.status != OrderStatus.WORKING.value:
         raise Cancelled("the task is no longer in the hands of this run")
 
 
 def task_states(connection: Connection, order_id: str) -> dict[str, TaskState]:
     """Return what the tasks of an order came to so far."""
-    rows = connection.execute(
-        sa.select(tasks.c.task_id, tasks.c.state).where(tasks.c.order_id == order_id)
-    )
+    rows = connection.execute(_TASK_STATES, {"of_order": order_id})
     return {row.task_id: TaskState.model_validate_json(row.state) for row in rows}
 
 
 def answers(connection: Connection, order_id: str) -> dict[tuple[str, int], str]:
     """Return the answered asks of an order, by where they were asked."""
-    rows = connection.execute(
-        sa.select(asks.c.node, asks.c.seq, asks.c.answer).where(
-            asks.c.order_id == order_id, asks.c.state == "answered"
-        )
-    )
+    rows = connection.execute(_ANSWERS, {"of_order": order_id})
     return {(row.node, row.seq): row.answer or "" for row in rows}
+
+
+# Written once: building a statement costs more than running it.
+_AT_WORK = TaskState(status=TaskStatus.WORKING).model_dump_json()
+_IS_ORDER = orders.c.id == sa.bindparam("of_order")
+_ORDER = sa.select(orders).where(_IS_ORDER)
+_STANDING = sa.select(orders.c.segment, orders.c.status).where(_IS_ORDER)
+_CLAIM = (
+    orders.update()
+    .where(
+        _IS_ORDER,
+        orders.c.segment == sa.bindparam("in_segment"),
+        orders.c.status.in_([OrderStatus.QUEUED.value, OrderStatus.WORKING.value]),
+    )
+    .values(status=OrderStatus.WORKING.value, owner=sa.bindparam("owner"), reason=None)
+)
+_IS_TASK = sa.and_(
+    tasks.c.order_id == sa.bindparam("of_order"), tasks.c.task_id == sa.bindparam("of_task")
+)
+_CLAIM_TASK = (
+    tasks.update()
+    .where(_IS_TASK)
+    .values({name: sa.bindparam(name) for name in ("segment", "owner", "state")})
+)
+_NEW_TASK = tasks.insert()
+_SAVE_TASK = (
+    tasks.update()
+    .where(_IS_TASK, tasks.c.owner == sa.bindparam("held_by"))
+    .values(state=sa.bindparam("state"))
+)
+_TASK_STATES = sa.select(tasks.c.task_id, tasks.c.state).where(
+    tasks.c.order_id == sa.bindparam("of_order")
+)
+_ANSWERS = sa.select(asks.c.node, asks.c.seq, asks.c.answer).where(
+    asks.c.order_id == sa.bindparam("of_order"), asks.c.state == "answered"
+)
+
+
+@cache
+def _advance(names: tuple[str, ...]) -> sa.Update:
+    """Return the statement that sets these columns, where a run still holds the order."""
+    return (
+        orders.update()
+        .where(
+            _IS_ORDER,
+            orders.c.segment == sa.bindparam("in_segment"),
+            orders.c.owner == sa.bindparam("held_by"),
+            orders.c.status == OrderStatus.WORKING.value,
+        )
+        .values({name: sa.bindparam(name) for name in names})
+    )

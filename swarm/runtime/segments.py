@@ -24,16 +24,15 @@ from swarm.core.order import (
     TaskState,
     TaskStatus,
 )
-from swarm.core.origin import Origin
-from swarm.core.text import shorten
 from swarm.ledger.baseline import estimate
 from swarm.ledger.book import Caller, release_holds
 from swarm.ledger.forecast import forecast
-from swarm.memory.base import MemoryKind
+from swarm.memory.base import MemoryKind, Viewer
 from swarm.org import briefs, decisions
 from swarm.runtime import outbox, records
 from swarm.runtime.company import Company
 from swarm.runtime.engine import TASK
+from swarm.runtime.recalling import recall
 from swarm.runtime.tasks import ASSUME, reason_of, write_ask
 from swarm.runtime.wording import episode, plan_card
 from swarm.store.tables import baselines
@@ -94,10 +93,19 @@ class OrderDesk:
 
     async def frame(self, state: OrderState) -> OrderState:
         """Let the head understand the order."""
-        recalled = await asyncio.to_thread(self._company.memory.recall, state.text, limit=5)
-        memories = tuple(shorten(m.text, 400) for m in recalled if m.order_id != self._order.id)
         detected = language.detect(state.text)
-        state = state.model_copy(update={"memories": memories, "language": detected})
+        viewer = Viewer(self._company.org.head, customer=self._order.customer)
+        recalled = await recall(
+            self._company.memory, state.text, viewer, language=detected, but_of=self._order.id
+        )
+        state = state.model_copy(
+            update={
+                "memories": recalled.lines,
+                "recalled": recalled.ids,
+                "language": detected,
+                "mark": state.mark.joined(recalled.mark),
+            }
+        )
         mind = self._mind(f"frame/{state.retry}")
         frame, code = await decide(
             mind,
@@ -282,6 +290,8 @@ class OrderDesk:
         """End the segment: status, message to the founder and memory, if this run still may."""
         now = iso(self._company.clock.now())
         state = self.state
+        is_told = self._order.channel != outbox.TERMINAL
+        files = await self._requests() if status is OrderStatus.WAITING and is_told else ()
 
         def work(connection: Connection) -> None:
             records.advance(
@@ -296,15 +306,22 @@ class OrderDesk:
                 release_holds(connection, self._order.id)
                 text, key = episode(state, status, reason), f"episode/{self._order.segment}"
                 self._remember(connection, text, MemoryKind.EPISODE, key)
-            outbox.announce(connection, self._order, status, reason, state, now=now)
+            outbox.announce(connection, self._order, status, reason, state, now=now, files=files)
 
         await self._company.store.awrite(work)
+
+    async def _requests(self) -> tuple[str, ...]:
+        """Put requests that are too long for a message into files."""
+        store, folder = self._company.store, self._company.home / "requests"
+        found = await store.aread(lambda c: outbox.long_requests(c, self._order.id))
+        return await asyncio.to_thread(outbox.write_requests, folder, found)
 
     def _remember(self, connection: Connection, text: str, kind: MemoryKind, key: str) -> None:
         self._company.memory.remember(
             text,
             kind=kind,
-            origin=Origin.TEAM,
+            # What the company learns from strangers' words stays strangers' words.
+            origin=self.state.mark_of_all.origin,
             order_id=self._order.id,
             key=f"{self._order.id}/{key}",
             within=connection,

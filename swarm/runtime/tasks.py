@@ -1,9 +1,12 @@
 """One task of an order, worked as a child workflow: attempts, reviews, and what came of them."""
 
+import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.agents.agent import Agent, Blocked, Done, Failure, Outcome
 from swarm.agents.decide import decide
-from swarm.agents.hands import Hands
+from swarm.agents.hands import Handed, Hands
 from swarm.agents.mind import Mind
 from swarm.agents.prompt import system_message, user_message
 from swarm.core.clock import iso
@@ -24,6 +27,7 @@ from swarm.core.errors import (
     ToolError,
     Transient,
 )
+from swarm.core.mark import Mark
 from swarm.core.order import (
     Frame,
     OrderState,
@@ -36,16 +40,22 @@ from swarm.core.order import (
 )
 from swarm.core.role import Role
 from swarm.core.text import clean_text, shorten
-from swarm.ledger.book import Caller
+from swarm.ledger import approvals
+from swarm.ledger.book import Caller, CallKey
+from swarm.ledger.effects import Actor
 from swarm.ledger.prices import UnknownPrice
+from swarm.memory.base import Viewer
 from swarm.org import briefs, decisions
 from swarm.org.briefs import MAX_REWORKS
 from swarm.runtime import records
 from swarm.runtime.company import Company
+from swarm.runtime.recalling import BEFORE, recall_once
 from swarm.store.tables import artifacts, asks
-from swarm.tools.base import Handoff, ToolContext
+from swarm.tools.base import Effect, Handoff, Tool, ToolContext
 from swarm.tools.workspace import FileFacts, facts, reading
 
+QUESTION_STEPS = 2
+"""Model calls that a short question to a colleague may take: one, and one to mend it."""
 ASSUME = "No answer: decide yourself, and say what you assumed."
 
 
@@ -58,6 +68,11 @@ class _Setting:
     task: PlannedTask
     inputs: tuple[str, ...]
     answers: Mapping[tuple[str, int], str]
+    initiator: str
+    """Whose order it is, as `channel:id`."""
+    customer: str | None
+    mark: Mark
+    """What the order and the tasks before this one have read."""
     default_answer: str | None
     """What a role is told instead of an answer, where nobody may be asked."""
     files: tuple[str, ...] = ()
@@ -73,7 +88,7 @@ async def run_task(company: Company, order_id: str, segment: int, task_id: str) 
     desk = TaskDesk(company, order_id, segment, token, setting)
     start = setting.order.tasks[task_id]
     try:
-        state = await _walk(company, desk, TaskState(status=TaskStatus.WORKING, round=start.round))
+        state = await _walk(company, desk, desk.begin(start))
         await desk.finish(state)
     except Cancelled:
         return
@@ -128,10 +143,13 @@ class TaskDesk:
         self._segment = segment
         self._token = token
         self._setting = setting
-        self._delegations = 0
         self._blocked: Blocked | None = None
         self.last = TaskState(status=TaskStatus.WORKING)
         """The state after the last finished step."""
+
+    def begin(self, planned: TaskState) -> TaskState:
+        """Return the state in which a run begins: all it learns comes from the books again."""
+        return TaskState(status=TaskStatus.WORKING, round=planned.round, mark=self._setting.mark)
 
     async def work(self, state: TaskState) -> TaskState:
         """Let the role make one attempt."""
@@ -139,15 +157,28 @@ class TaskDesk:
         role = self._company.org.role(task.role)
         self.last = state
         node = f"{self._lane(state)}/w{state.attempts}"
+        recalled = await recall_once(
+            self._company.memory,
+            f"{task.title}\n{task.brief}",
+            Viewer(role.name, customer=self._setting.customer),
+            language=self._setting.order.language,
+            books=self._company.effects,
+            key=CallKey(self._order_id, node, BEFORE),
+            actor=self._actor(role, self._mind(role, node).caller),
+        )
         brief = briefs.work_brief(
             self._setting.order,
             self._setting.frame,
             task,
             inputs=self._setting.inputs,
             review=state.review,
+            memories=recalled.lines,
+            skills=await self._skills(role),
         )
-        outcome = await self._agent_run(role, node, brief, title=task.title, depth=0)
-        state = state.model_copy(update={"attempts": state.attempts + 1})
+        outcome, mark = await self._agent_run(
+            role, node, brief, title=task.title, depth=0, mark=state.mark.joined(recalled.mark)
+        )
+        state = state.model_copy(update={"attempts": state.attempts + 1, "mark": mark})
         if isinstance(outcome, Done):
             files = tuple(dict.fromkeys((*state.files, *outcome.files)))
             state = state.model_copy(update={"summary": outcome.summary, "files": files})
@@ -159,6 +190,16 @@ class TaskDesk:
             state = state.model_copy(update={"status": TaskStatus.FAILED, "reason": reason})
         self.last = state
         return state
+
+    async def _skills(self, role: Role) -> str:
+        """Return the skills that the role may load, a line each."""
+        shelf = self._company.kit.skills
+        if shelf is None or not any(fnmatchcase("use_skill", tool) for tool in role.tools):
+            return ""
+        return await asyncio.to_thread(shelf.summary)
+
+    def _actor(self, role: Role, caller: Caller) -> Actor:
+        return Actor(caller, self._setting.initiator, _sha256(role.prompt))
 
     async def review(self, state: TaskState) -> TaskState:
         """Let somebody else judge the attempt; alone, nobody does."""
@@ -196,64 +237,94 @@ class TaskDesk:
             records.save_task(connection, self._order_id, self._setting.task.id, self._token, state)
             self._write_artifacts(connection, found)
             if state.status is TaskStatus.WAITING and blocked is not None:
-                self._write_ask(connection, blocked)
+                self._write_asks(connection, blocked)
 
         await self._company.store.awrite(work)
 
     async def _agent_run(
-        self, role: Role, node: str, brief: str, *, title: str, depth: int
-    ) -> Outcome:
+        self,
+        role: Role,
+        node: str,
+        brief: str,
+        *,
+        title: str,
+        depth: int,
+        mark: Mark,
+        is_question: bool = False,
+    ) -> tuple[Outcome, Mark]:
+        """Let a role work at a node; return what came of it and what it has read by then."""
         mind = self._mind(role, node)
         # A model too small for tools answers in words; its words are the deliverable.
-        is_small = mind.capabilities.compact_prompts
-        tools = {} if is_small else self._company.load_tools(role)
+        is_bare = mind.capabilities.compact_prompts or is_question
+        tools = {} if is_bare else await self._company.load_tools(role)
+        limits = self._company.agent_limits
 
-        async def delegate(handoff: Handoff, child_node: str) -> Any:
-            return await self._delegate(handoff, child_node, depth=depth)
+        async def delegate(handoff: Handoff, child_node: str, mark: Mark) -> Handed:
+            return await self._delegate(handoff, child_node, mark, depth=depth)
 
         hands = Hands(
             role=role,
             tools=tools,
-            context=ToolContext(
-                workspace=self._company.workspace(self._order_id),
-                role=role.name,
-                task_id=self._setting.task.id,
-                colleagues=self._company.org.colleagues(role.name),
-            ),
-            order_id=self._order_id,
+            context=await self._context(role, tools),
             node=node,
-            caller=mind.caller,
+            actor=self._actor(role, mind.caller),
             effects=self._company.effects,
+            rules=self._company.rules,
             answers=self._setting.answers,
             default_answer=self._setting.default_answer,
+            founder_words=self._setting.order.founder_words,
+            mark=mark,
             delegate=delegate,
         )
         agent = Agent(
-            mind=mind, hands=hands, limits=self._company.agent_limits, clock=self._company.clock
+            mind=mind,
+            hands=hands,
+            limits=replace(limits, steps=QUESTION_STEPS) if is_question else limits,
+            clock=self._company.clock,
+            is_in_words=is_question,
         )
-        return await agent.run(self._messages(mind, brief), title=title)
+        outcome = await agent.run(self._messages(mind, brief), title=title)
+        return outcome, hands.mark
 
-    async def _delegate(self, handoff: Handoff, node: str, *, depth: int) -> Any:
-        """Let a colleague do a sub-task here and now; a wait of theirs is a wait of ours."""
-        limits = self._company.limits
-        self._delegations += 1
-        if depth >= limits.depth or self._delegations > limits.delegations:
-            return (
-                "not possible: the limit of hand-overs is reached "
-                f"(depth {limits.depth}, {limits.delegations} a task). Do it yourself."
-            )
-        role = self._company.org.role(handoff.role)
-        brief = (
-            f"A sub-task from your colleague: {handoff.title}\n\n{handoff.brief}\n\n"
-            "Put anything longer than a page into a file, and end with a short summary."
+    async def _context(self, role: Role, tools: Mapping[str, Tool]) -> ToolContext:
+        kit = self._company.kit
+        runs = any(tool.effect is Effect.RUN for tool in tools.values())
+        return ToolContext(
+            workspace=self._company.workspace(self._order_id),
+            role=role.name,
+            task_id=self._setting.task.id,
+            colleagues=self._company.org.colleagues(role.name),
+            order_id=self._order_id,
+            customer=self._setting.customer,
+            sandbox=await kit.sandbox() if runs else None,
+            memory=self._company.memory,
+            web=kit.web,
+            skills=kit.skills,
         )
-        outcome = await self._agent_run(role, node, brief, title=handoff.title, depth=depth + 1)
+
+    async def _delegate(self, handoff: Handoff, node: str, mark: Mark, *, depth: int) -> Handed:
+        """Let a colleague do a sub-task here and now; a wait of theirs is a wait of ours."""
+        limit = self._company.limits.depth
+        if depth >= limit:
+            return Handed(f"not possible: hand-overs nest at most {limit} deep. Do it yourself.")
+        role = self._company.org.role(handoff.role)
+        outcome, mark = await self._agent_run(
+            role,
+            node,
+            briefs.handoff_brief(handoff.title, handoff.brief, is_question=handoff.is_question),
+            title=handoff.title,
+            depth=depth + 1,
+            mark=mark,
+            is_question=handoff.is_question,
+        )
         if isinstance(outcome, Blocked):
-            return outcome
+            return Handed(outcome=outcome, mark=mark)
         if isinstance(outcome, Failure):
-            return f"{role.name} could not do it: {outcome.reason}"
+            return Handed(f"{role.name} could not do it: {outcome.reason}", mark)
+        if handoff.is_question:
+            return Handed(f"{role.name} answers: {outcome.summary}", mark)
         files = ", ".join(outcome.files) or "none"
-        return f"{role.name} is done. {outcome.summary}\nFiles: {files}"
+        return Handed(f"{role.name} is done. {outcome.summary}\nFiles: {files}", mark)
 
     def _lane(self, state: TaskState) -> str:
         """Name this revision's and round's share of the task in the ledger."""
@@ -322,19 +393,49 @@ class TaskDesk:
                 )
             )
 
-    def _write_ask(self, connection: Connection, blocked: Blocked) -> None:
-        write_ask(
+    def _write_asks(self, connection: Connection, blocked: Blocked) -> None:
+        """Store the question, or the requests for signatures, that the task waits for."""
+        if blocked.ask is not None:
+            kind = "choice" if blocked.ask.options else "question"
+            self._write_ask(
+                connection,
+                blocked,
+                node=blocked.node,
+                seq=blocked.seq,
+                kind=kind,
+                text=blocked.ask.question,
+                options=list(blocked.ask.options),
+            )
+        for wanted in blocked.requests:
+            ask_id = self._write_ask(
+                connection,
+                blocked,
+                node=wanted.ask_node,
+                seq=wanted.seq,
+                kind="signature",
+                text=wanted.text,
+                options=[],
+            )
+            approvals.request(
+                connection,
+                wanted,
+                approval_id=self._company.ids.new("s"),
+                ask_id=ask_id,
+                order_id=self._order_id,
+                task_id=self._setting.task.id,
+                now=self._company.clock.now(),
+                hours=self._company.rules.policy.approval_hours,
+            )
+
+    def _write_ask(self, connection: Connection, blocked: Blocked, **values: Any) -> str:
+        return write_ask(
             connection,
             self._company,
             order_id=self._order_id,
             segment=self._segment,
             task_id=self._setting.task.id,
-            node=blocked.node,
-            seq=blocked.seq,
-            kind="choice" if blocked.ask.options else "question",
             asked_by=blocked.asked_by,
-            text=blocked.ask.question,
-            options=list(blocked.ask.options),
+            **values,
         )
 
 
@@ -346,7 +447,9 @@ def write_ask(
     known = connection.execute(sa.select(asks.c.id).where(*key)).scalar()
     if known is not None:
         connection.execute(
-            asks.update().where(asks.c.id == known).values(state="open", segment=values["segment"])
+            asks.update()
+            .where(asks.c.id == known)
+            .values(state="open", segment=values["segment"], text=values["text"], shown_at=None)
         )
         return str(known)
     options = values.pop("options")
@@ -366,6 +469,10 @@ def write_ask(
     return ask_id
 
 
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _json(options: list[str]) -> str:
     return json.dumps(options, ensure_ascii=False)
 
@@ -378,8 +485,10 @@ def _read_setting(connection: Connection, order_id: str, task_id: str) -> _Setti
     task = next(t for t in order.plan.tasks if t.id == task_id)
     done = records.task_states(connection, order_id)
     inputs = []
+    mark = order.mark
     for needed in task.depends_on:
         result = done[needed]
+        mark = mark.joined(result.mark)
         files = ", ".join(result.files) or "none"
         inputs.append(f"### {needed}\n{shorten(result.summary, 4000)}\nFiles: {files}")
     return _Setting(
@@ -388,5 +497,8 @@ def _read_setting(connection: Connection, order_id: str, task_id: str) -> _Setti
         task=task,
         inputs=tuple(inputs),
         answers=records.answers(connection, order_id),
+        initiator=f"{row.channel}:{row.sender_id}",
+        customer=row.customer,
+        mark=mark,
         default_answer=ASSUME if row.is_auto_signed else None,
     )

@@ -1,44 +1,47 @@
 """A sandbox of Linux namespaces, built by bubblewrap.
 
 The command sees `/usr` read-only, its workspace, and nothing else of the machine: no network, no
-other process, no environment, no capability. Git hooks and configuration inside a workspace are
-the command's to write, so nothing outside the sandbox may ever run git there.
+other process, no environment, no capability. Where a workspace holds a git repository at its top,
+the hooks and the configuration are read-only; a repository that a command makes is its own, so
+nothing outside the sandbox may ever run git there.
 """
 
-import asyncio
-import json
 import math
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from contextlib import suppress
+from asyncio.subprocess import Process
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from swarm.core.errors import ConfigError, ToolError
 from swarm.sandbox.base import CommandResult, Limits, SelfTest
+from swarm.sandbox.cgroup import process_group
 from swarm.sandbox.escape import try_escapes
-from swarm.sandbox.watch import broken_limit
+from swarm.sandbox.guest import Guest, make, start
+from swarm.sandbox.repository import protected
 
 PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 """Where programs are looked for, outside and inside; never the caller's own search path."""
 WORKSPACE = "/workspace"
-MAX_FILE_BYTES = 1024 * 1024 * 1024
 MAX_OPEN_FILES = 1024
-TIMED_OUT = 124
-KILLED = 137
-_CHUNK = 64 * 1024
+ADDRESS_SPACE = 16 * 1024**3
+"""Enough for runtimes that reserve far more than they use, such as Node's."""
 _ENVIRONMENT = {"PATH": PROGRAMS, "HOME": "/home", "LANG": "C.UTF-8"}
 _MISSING = "no bubblewrap on this machine: apt-get install bubblewrap"
 # An exit code only prlimit uses, together with its own words, means that the command never began.
 _NOT_STARTED = "prlimit: failed to execute"
+_OWN_PROCESSES = 2
+"""Bubblewrap's own, one of them inside."""
 
 
 class BubblewrapSandbox:
     """Run each command in fresh namespaces that end with it.
 
-    Each process has its own address space of at most `Limits.memory_mib`; what all of them hold
-    together, and how many they are, is watched from outside.
+    Each process may hold at most `Limits.memory_mib` of its own; what all of them hold together,
+    how many they are and what they leave on the disk is watched from outside.
     """
 
     name = "bubblewrap"
@@ -50,10 +53,7 @@ class BubblewrapSandbox:
     async def run(
         self, argv: list[str], *, workspace: Path, limits: Limits | None = None
     ) -> CommandResult:
-        """Run to the end or to a limit; `workspace` is created where it is missing.
-
-        Each of the two outputs is kept up to `Limits.output_bytes`, cut in its middle. A command
-        ended for too many processes or too much memory exits with 137 and says so in `stderr`.
+        """Run to the end or to a limit; the command sees its workspace as `/workspace`.
 
         Raises:
             ToolError: The command does not exist inside the sandbox, or cannot be run.
@@ -73,11 +73,19 @@ class BubblewrapSandbox:
         limits = limits or Limits()
         if not argv or any("\0" in word for word in argv):
             raise ToolError("the command must have a program and no NUL signs")
-        _make(workspace)
-        guest = await _Guest.start(
-            [*self._outer(workspace, limits, shown), "--", *_limited(limits), "--", *argv], limits
-        )
-        is_timed_out = await guest.finish()
+        folder = make(workspace)
+        async with AsyncExitStack() as stack:
+            git = await stack.enter_async_context(protected(folder))
+            first = await stack.enter_async_context(_counted(limits))
+            outer = self._outer(folder, limits, shown, git)
+            process, status = await start(
+                lambda number: [
+                    *first, outer[0], "--json-status-fd", str(number), *outer[1:],
+                    "--", *_limited(limits), "--", *argv,
+                ],
+            )  # fmt: skip
+            guest = Guest(process, status, _Namespace(process), limits)
+            is_timed_out = await guest.finish((folder,))
         return _result(guest, argv[0], is_timed_out=is_timed_out)
 
     async def self_test(self) -> SelfTest:
@@ -96,7 +104,9 @@ class BubblewrapSandbox:
             raise ConfigError(_MISSING)
         return found
 
-    def _outer(self, workspace: Path, limits: Limits, shown: tuple[Path, ...]) -> list[str]:
+    def _outer(
+        self, workspace: Path, limits: Limits, shown: tuple[Path, ...], git: tuple[str, ...]
+    ) -> list[str]:
         """Return bubblewrap's words, up to the command."""
         size = str(max(limits.memory_mib // 4, 1) * 1024 * 1024)
         words = [self._program(), "--unshare-all", "--unshare-user", "--disable-userns"]
@@ -111,18 +121,17 @@ class BubblewrapSandbox:
             words += ["--size", size, "--tmpfs", folder]
         for place in shown:
             words += ["--ro-bind", str(place), str(place)]
-        words += ["--bind", str(workspace.absolute()), WORKSPACE, "--chdir", WORKSPACE]
+        words += ["--bind", str(workspace), WORKSPACE]
+        if git:
+            # Mounted on itself: what is mounted can be neither moved nor replaced.
+            words += ["--bind", str(workspace / ".git"), f"{WORKSPACE}/.git"]
+        for name in git:
+            words += ["--ro-bind", str(workspace / ".git" / name), f"{WORKSPACE}/.git/{name}"]
         # Without this, a command started by root could write the kernel's settings: it has no
         # capability, but the files of /proc/sys belong to its user.
         for folder in ("/proc", "/dev", "/"):
             words += ["--remount-ro", folder]
-        return words
-
-
-def _make(workspace: Path) -> None:
-    if workspace.is_symlink():
-        raise ConfigError(f"the workspace {workspace} is a link; it must be a folder")
-    workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return [*words, "--chdir", WORKSPACE]
 
 
 def _system() -> list[str]:
@@ -139,6 +148,11 @@ def _system() -> list[str]:
     return words
 
 
+def _counted(limits: Limits) -> AbstractAsyncContextManager[list[str]]:
+    """Give the words that come first: for root, whose processes the kernel does not count."""
+    return process_group(limits.processes + _OWN_PROCESSES) if os.getuid() == 0 else nullcontext([])
+
+
 def _limited(limits: Limits) -> list[str]:
     """Return the words that set the kernel's limits.
 
@@ -146,170 +160,68 @@ def _limited(limits: Limits) -> list[str]:
     """
     return [
         "prlimit",
-        f"--as={limits.memory_mib * 1024 * 1024}",
+        f"--data={limits.memory_mib * 1024 * 1024}",
+        f"--as={ADDRESS_SPACE}",
         f"--nproc={limits.processes}",
         f"--cpu={math.ceil(limits.timeout_s) + 1}",
-        f"--fsize={MAX_FILE_BYTES}",
+        f"--fsize={limits.disk_bytes}",
         f"--nofile={MAX_OPEN_FILES}",
         "--core=0",
     ]
 
 
-class _Kept:
-    """The beginning and the end of an output of any length."""
+class _Namespace:
+    """The process namespace of one sandbox."""
 
-    def __init__(self, limit: int) -> None:
-        self._half = max(limit // 2, 1)
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._cut = 0
-
-    async def drain(self, stream: asyncio.StreamReader) -> None:
-        """Read to the end, so that the command is never held up by a full pipe."""
-        while chunk := await stream.read(_CHUNK):
-            room = self._half - len(self._head)
-            self._head += chunk[: max(room, 0)]
-            self._tail += chunk[max(room, 0) :]
-            surplus = max(len(self._tail) - self._half, 0)
-            del self._tail[:surplus]
-            self._cut += surplus
-
-    def text(self) -> str:
-        """Return what was kept, with a note where something was left out."""
-        if not self._cut:
-            return (self._head + self._tail).decode(errors="replace")
-        note = f"\n[… {self._cut:,} bytes cut …]\n"
-        return self._head.decode(errors="replace") + note + self._tail.decode(errors="replace")
-
-
-async def _status() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:
-    """Make a pipe for bubblewrap's own words; the caller closes the number, its writing end."""
-    reading, writing = os.pipe()
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    try:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: protocol, os.fdopen(reading, "rb", buffering=0)
-        )
-    except BaseException:
-        os.close(writing)
-        raise
-    return reader, transport, writing
-
-
-class _Guest:
-    """One running sandbox, until nothing of it is left."""
-
-    def __init__(self, process: Process, status: asyncio.StreamReader, limits: Limits) -> None:
-        self.process = process
-        self.stdout = _Kept(limits.output_bytes)
-        self.stderr = _Kept(limits.output_bytes)
-        self.exit_code: int | None = None
-        """The command's own; None where it never began or was ended with the sandbox."""
-        self.broken_limit: str | None = None
-        self._status = status
-        self._limits = limits
+    def __init__(self, process: Process) -> None:
+        self._process = process
         self._child: int | None = None
-        self._is_told = asyncio.Event()
+        self._name: str | None = None
 
-    @classmethod
-    async def start(cls, words: list[str], limits: Limits) -> "_Guest":
-        """Start bubblewrap, without a shell and with nothing inherited but three pipes."""
-        # First the pipe: once there is a process, nothing may come between it and its owner.
-        status, transport, writing = await _status()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                words[0], "--json-status-fd", str(writing), *words[1:],
-                stdin=DEVNULL, stdout=PIPE, stderr=PIPE, pass_fds=(writing,),
-                # The environment is cleared inside as well; but what bubblewrap itself was started
-                # with can be read there in /proc/1/environ.
-                env={}, cwd="/", start_new_session=True,
-            )  # fmt: skip
-        except BaseException:
-            transport.close()
-            raise
-        finally:
-            os.close(writing)
-        return cls(process, status, limits)
-
-    async def finish(self) -> bool:
-        """Wait for the end, or make it at a limit or when cancelled; return whether time was up."""
-        work = asyncio.ensure_future(self._work())
-        try:
-            async with asyncio.timeout(self._limits.timeout_s):
-                await asyncio.shield(work)
-        except TimeoutError:
-            return True
-        finally:
-            # Shielded: a second cancellation must not leave the command behind.
-            await asyncio.shield(asyncio.ensure_future(self._end(work)))
-        return False
-
-    async def _work(self) -> None:
-        first = await self._status.readline()
-        facts = json.loads(first) if first else {}
+    def told(self, facts: dict[str, Any]) -> None:
         self._child = facts.get("child-pid")
-        self._is_told.set()
-        watching = asyncio.ensure_future(self._watch(facts.get("pid-namespace")))
-        try:
-            assert self.process.stdout is not None
-            assert self.process.stderr is not None
-            await asyncio.gather(
-                self.stdout.drain(self.process.stdout),
-                self.stderr.drain(self.process.stderr),
-                self._hear_end(),
-                self.process.wait(),
-            )
-        finally:
-            watching.cancel()
+        if "pid-namespace" in facts:
+            self._name = f"pid:[{facts['pid-namespace']}]"
 
-    async def _watch(self, namespace: int | None) -> None:
-        if namespace is None:
+    def processes(self) -> Iterator[Path]:
+        if self._name is None:
             return
-        self.broken_limit = await broken_limit(namespace, self._limits)
-        self._kill()
+        for process in Path("/proc").iterdir():
+            # The namespace's own first process is bubblewrap's.
+            if not process.name.isdigit() or process.name == str(self._child):
+                continue
+            with suppress(OSError):
+                if str((process / "ns/pid").readlink()) == self._name:
+                    yield process
 
-    async def _hear_end(self) -> None:
-        async for line in self._status:
-            self.exit_code = json.loads(line).get("exit-code", self.exit_code)
-
-    async def _end(self, work: "asyncio.Future[None]") -> None:
-        if not work.done():
-            # Killed too early, bubblewrap would leave behind a child that is not yet bound to die
-            # with it; so wait until it has told the child's number, or has failed.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_told.wait(), timeout=5)
-            self._kill()
-        await work
-
-    def _kill(self) -> None:
-        if self.process.returncode is not None:
+    def kill(self) -> None:
+        if self._process.returncode is not None:
             return
         with suppress(ProcessLookupError):
             # The first process of a process namespace takes all others with it.
             if self._child is not None:
                 os.kill(self._child, signal.SIGKILL)
-            os.killpg(self.process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    kill_hard = kill
 
 
-def _result(guest: _Guest, program: str, *, is_timed_out: bool) -> CommandResult:
+def _result(guest: Guest, program: str, *, is_timed_out: bool) -> CommandResult:
     """Tell a command's own end from one that a limit, or the machine, made.
 
     Raises:
         ToolError: The command never began.
         ConfigError: Neither did the sandbox.
     """
-    stdout, stderr = guest.stdout.text(), guest.stderr.text()
-    if is_timed_out:
-        return CommandResult(TIMED_OUT, stdout, stderr, is_timed_out=True)
-    if guest.broken_limit is not None:
-        return CommandResult(KILLED, stdout, f"{stderr}\n[ended: {guest.broken_limit}]".lstrip())
-    if guest.exit_code is None and stderr.startswith("bwrap: "):
+    result = guest.result(is_timed_out=is_timed_out)
+    if is_timed_out or guest.broken_limit is not None:
+        return result
+    exit_code = guest.facts.get("exit-code")
+    if exit_code is None and result.stderr.startswith("bwrap: "):
         raise ConfigError(
-            f"bubblewrap cannot make a sandbox here ({stderr.strip()}): allow unprivileged user "
-            "namespaces (sysctl, AppArmor, or the container's seccomp profile)"
+            f"bubblewrap cannot make a sandbox here ({result.stderr.strip()}): allow unprivileged "
+            "user namespaces (sysctl, AppArmor, or the container's seccomp profile)"
         )
-    if guest.exit_code in (126, 127) and stderr.startswith(_NOT_STARTED):
-        raise ToolError(f"cannot run {program!r}: {stderr.strip().rpartition(': ')[2]}")
-    code = KILLED if guest.exit_code is None else guest.exit_code
-    return CommandResult(code, stdout, stderr)
+    if exit_code in (126, 127) and result.stderr.startswith(_NOT_STARTED):
+        raise ToolError(f"cannot run {program!r}: {result.stderr.strip().rpartition(': ')[2]}")
+    return result

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import secrets
+import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -30,10 +31,14 @@ class Run(Protocol):
         """Return what the command left behind."""
 
 
-async def try_escapes(run: Run) -> SelfTest:
+async def try_escapes(run: Run, *, has_namespaces: bool = True) -> SelfTest:
     """Run the probes inside and look from outside at what they did.
 
     The interpreter that runs this company is shown read-only inside, if it does not lie in `/usr`.
+
+    Args:
+        run: Runs a command in the sandbox under test.
+        has_namespaces: Whether the sandbox is built of namespaces; each must then be its own.
 
     Raises:
         ConfigError: No sandbox can be made here.
@@ -42,6 +47,8 @@ async def try_escapes(run: Run) -> SelfTest:
     with TemporaryDirectory() as folder, _listening() as (port, mark, knocks):
         workspace = Path(folder, "workspace")
         facts = _facts(folder, mark) | {"port": port}
+        if not has_namespaces:
+            facts["namespaces"] = {}
         found = await _probe(run, workspace, facts)
         found += await _probe(run, workspace, facts | {"crowd": 2 * LIMITS.processes})
         # From outside: what succeeded unnoticed counts as well.
@@ -57,7 +64,10 @@ async def try_escapes(run: Run) -> SelfTest:
 def _facts(folder: str, mark: str) -> dict[str, Any]:
     """Lay out a canary and return what the probes need to know of the outside."""
     canary = Path(folder, "canary")
-    canary.write_text(mark)
+    neighbour = Path(folder, "neighbour", "canary")
+    neighbour.parent.mkdir()
+    for path in (canary, neighbour):
+        path.write_text(mark)
     spaces = {}
     for kind in probes.NAMESPACES:
         path = Path("/proc/self/ns", kind)
@@ -66,6 +76,7 @@ def _facts(folder: str, mark: str) -> dict[str, Any]:
     return {
         "mark": mark,
         "canary": str(canary),
+        "neighbour": str(neighbour),
         "folders": [folder, "/", "/usr", "/etc", str(Path.home())],
         "settings": SETTINGS,
         "namespaces": spaces,
@@ -88,22 +99,21 @@ def _swept(folders: list[str], mark: str) -> bool:
 def _listening() -> Iterator[tuple[int, str, Callable[[], bool]]]:
     """Listen on loopback and on an abstract name; give port, name, and whether anybody came."""
     mark = f"swarm-probe-{secrets.token_hex(8)}"
-    with socket.socket() as loopback, socket.socket(socket.AF_UNIX) as local:
+    with (
+        socket.socket() as loopback,
+        socket.socket(socket.AF_UNIX) as local,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+    ):
         loopback.bind(("127.0.0.1", 0))
         local.bind("\0" + mark)
+        datagrams.bind(loopback.getsockname())
         for listener in (loopback, local):
             listener.listen()
-            listener.setblocking(False)
-        yield loopback.getsockname()[1], mark, lambda: any(map(_has_guest, (loopback, local)))
-
-
-def _has_guest(listener: socket.socket) -> bool:
-    try:
-        guest, _ = listener.accept()
-    except BlockingIOError:
-        return False
-    guest.close()
-    return True
+        # A listener with somebody waiting, or something to read, is ready.
+        waiting = select.poll()
+        for listener in (loopback, local, datagrams):
+            waiting.register(listener, select.POLLIN)
+        yield loopback.getsockname()[1], mark, lambda: bool(waiting.poll(0))
 
 
 def _interpreter() -> tuple[str, tuple[Path, ...]]:

@@ -4,6 +4,7 @@ The text of this file is run by a bare interpreter inside the sandbox, so it kno
 library alone. It prints the attempts that succeeded as a JSON list.
 """
 
+import ctypes
 import json
 import mmap
 import os
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
-KNOWN_VARIABLES = {"PATH", "HOME", "LANG", "PWD", "LC_CTYPE"}
+KNOWN_VARIABLES = {"PATH", "HOME", "LANG", "PWD", "LC_CTYPE", "TMPDIR"}
+_PTRACE_SEIZE = 0x4206
+_PTRACE_DETACH = 17
 
 
 def can_read(path: str) -> bool:
@@ -44,24 +47,79 @@ def can_create(path: str) -> bool:
     return True
 
 
+def can_change(path: str) -> bool:
+    """Return whether a file's mode or times can be set; they are set to what they are."""
+    try:
+        facts = os.stat(path)  # noqa: PTH116  # the bare calls
+    except OSError:
+        return False
+    return can_set_mode(path, facts) or can_set_times(path, facts)
+
+
+def can_set_mode(path: str, facts: os.stat_result) -> bool:
+    """Return whether a file's mode can be set."""
+    try:
+        os.chmod(path, facts.st_mode)  # noqa: PTH101  # the bare calls
+    except OSError:
+        return False
+    return True
+
+
+def can_set_times(path: str, facts: os.stat_result) -> bool:
+    """Return whether a file's times can be set."""
+    try:
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    except OSError:
+        return False
+    return True
+
+
 def can_connect(family: int, address: Any) -> bool:
     """Return whether something outside answers on an address."""
-    with socket.socket(family, socket.SOCK_STREAM) as connection:
-        connection.settimeout(2)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2)
             connection.connect(address)
-        except OSError:
-            return False
-        return True
+    except OSError:
+        return False
+    return True
+
+
+def send(address: Any) -> None:
+    """Throw a word at an address; only the other end knows whether it came."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thrower:
+            thrower.sendto(b"knock", address)
+    except OSError:
+        return
+
+
+def can_trace(pid: int) -> bool:
+    """Return whether a process lets itself be traced; it is let go at once, and never stopped."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(_PTRACE_SEIZE, pid, None, None) != 0:
+        return can_read(f"/proc/{pid}/mem") or can_read(f"/proc/{pid}/maps")
+    libc.ptrace(_PTRACE_DETACH, pid, None, None)
+    return True
 
 
 def can_signal(pid: int, started: str) -> bool:
     """Return whether that very process, known by its start time, can be reached."""
     try:
         os.kill(pid, 0)
-        return start_time(pid) == started
     except OSError:
         return False
+    return is_same(pid, started)
+
+
+def is_same(pid: int, started: str) -> bool:
+    """Return whether a number means the same process in here; if nobody can tell, it does."""
+    try:
+        return start_time(pid) == started
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def start_time(pid: int) -> str:
@@ -69,10 +127,12 @@ def start_time(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-def foreign_variables() -> set[str]:
+def foreign_variables(pid: int) -> set[str]:
     """Return the names of variables that somebody else's environment left readable."""
     names: set[str] = set()
-    for environ in Path("/proc").glob("[0-9]*/environ"):
+    # Where the folder cannot be listed, a number can still be guessed.
+    known = [Path("/proc", number, "environ") for number in ("1", str(pid))]
+    for environ in {*Path("/proc").glob("[0-9]*/environ"), *known}:
         try:
             texts = environ.read_bytes().split(b"\0")
         except OSError:
@@ -84,7 +144,7 @@ def foreign_variables() -> set[str]:
 def can_hold(mebibytes: int) -> bool:
     """Return whether so much memory can be had; it is given back untouched."""
     try:
-        mmap.mmap(-1, mebibytes * 1024 * 1024).close()
+        mmap.mmap(-1, mebibytes * 1024 * 1024, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except OSError:
         return False
     return True
@@ -105,6 +165,10 @@ def escapes(facts: dict[str, Any]) -> Iterator[str]:
     """Give the attempts that succeeded, in words for the operator."""
     if can_read(facts["canary"]):
         yield "read a file outside the workspace"
+    if can_read(facts["neighbour"]) or can_open_for_writing(facts["neighbour"]):
+        yield "open a file of another workspace"
+    if can_change(facts["canary"]):
+        yield "change a file outside the workspace"
     if any(can_create(f"{folder}/{facts['mark']}") for folder in facts["folders"]):
         yield "write outside the workspace"
     if any(can_open_for_writing(path) for path in facts["settings"]):
@@ -113,10 +177,13 @@ def escapes(facts: dict[str, Any]) -> Iterator[str]:
         yield "connect to this machine"
     if can_connect(socket.AF_UNIX, "\0" + facts["mark"]):
         yield "connect to a local socket"
-    if foreign_variables():
+    send(("127.0.0.1", facts["port"]))
+    if foreign_variables(facts["pid"]):
         yield "read another environment"
     if can_signal(facts["pid"], facts["started"]):
         yield "signal the process that started it"
+    if is_same(facts["pid"], facts["started"]) and can_trace(facts["pid"]):
+        yield "trace the process that started it"
     if can_hold(facts["too_many_mib"]):
         yield "take more memory than allowed"
     for kind in shared_namespaces(facts["namespaces"]):

@@ -6,6 +6,7 @@ SANDBOXES = Registry(
     "sandbox",
     {
         "bubblewrap": "swarm.sandbox.bubblewrap:BubblewrapSandbox",
+        "landlock": "swarm.sandbox.landlock:LandlockSandbox",
         "fake": "swarm.sandbox.fake:FakeSandbox",
     },
 )

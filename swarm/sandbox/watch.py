@@ -1,59 +1,209 @@
 """Count what a running sandbox uses, from outside.
 
-The kernel's own limits leave two gaps: memory is limited for each process, not for all of them,
-and the number of processes is not limited at all for what root starts.
+The kernel's own limits leave gaps: memory is limited for each process, not for all of them; the
+number of processes is not limited for what root starts; and a disk has no limit at all.
 """
 
 import asyncio
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from swarm.sandbox.base import Limits
 
 PERIOD_S = 0.05
 """Short enough that a fork bomb makes hundreds, not hundreds of thousands."""
-_PROC = Path("/proc")
+MEASURE_PERIOD_S = 0.25
+"""How often folders are measured, if that is quick; one tenth of the time goes into it at most."""
+LEAST_FREE_BYTES = 64 * 1024 * 1024
+"""Below this, what fills the disk is ended, whatever its own limit still allows."""
+_SOON_BYTES = 64 * 1024 * 1024
+"""Folders are measured at once when the whole disk lost so much since the last time."""
+_BLOCK = 512
+
+Processes = Callable[[], Iterable[Path]]
+"""Find the processes of a sandbox, as folders of `/proc`; its own helpers left out."""
 
 
-async def broken_limit(namespace: int, limits: Limits) -> str:
-    """Wait until a process namespace holds too much and say what; waits for ever if it never does.
+class Watch:
+    """One sandbox's use of the machine, held against its limits."""
 
-    Args:
-        namespace: Inode of the process namespace, as `/proc/PID/ns/pid` shows it.
-        limits: Threads count as processes, as they do for the kernel. Memory that several
-            processes share is counted once.
-    """
-    while True:
-        broken = _broken(namespace, limits)
-        if broken is not None:
-            return broken
-        await asyncio.sleep(PERIOD_S)
+    def __init__(self, processes: Processes, limits: Limits, folders: tuple[Path, ...]) -> None:
+        """`folders` are those that the sandbox can fill; they are measured now."""
+        self._processes = processes
+        self._limits = limits
+        self._disk = _Disk(folders)
+        # What was there before is not this command's doing, and a command must be able to delete.
+        self._bytes = max(limits.disk_bytes, self._disk.usage.size)
+        self._files = max(limits.files, self._disk.usage.entries)
+
+    async def broken_limit(self) -> str:
+        """Wait until the sandbox uses too much and say what; waits for ever if it never does."""
+        while True:
+            broken = await asyncio.to_thread(self._broken)
+            if broken is not None:
+                return broken
+            await asyncio.sleep(PERIOD_S)
+
+    def _broken(self) -> str | None:
+        tally = _Tally()
+        for process in self._processes():
+            # A process may end at any moment, and others may not be looked at.
+            with suppress(OSError):
+                tally.add(process)
+            if tally.tasks > self._limits.processes:
+                return f"more than {self._limits.processes} processes at once"
+            if tally.memory_kib > self._limits.memory_mib * 1024:
+                return f"more than {self._limits.memory_mib} MiB of memory in all"
+        self._disk.measure_if_due(self._bytes, self._files)
+        return self._too_full(sum(tally.unlinked.values()))
+
+    def _too_full(self, unlinked: int) -> str | None:
+        usage = self._disk.usage
+        if usage.size + unlinked > self._bytes:
+            return f"more than {self._bytes // 1024**2:,} MiB of files"
+        if usage.entries > self._files:
+            return f"more than {self._files:,} files"
+        if usage.is_too_deep:
+            return "folders nested too deeply"
+        if self._disk.free() < LEAST_FREE_BYTES and self._disk.has_grown():
+            return f"less than {LEAST_FREE_BYTES // 1024**2} MiB left on the disk"
+        return None
 
 
-def _broken(namespace: int, limits: Limits) -> str | None:
-    tasks, memory = 0, 0
-    # The namespace's own first process is bubblewrap's.
-    allowed = limits.processes + 1
-    for process in _PROC.iterdir():
-        # A process may end at any moment, and others may not be looked at.
-        with suppress(OSError):
-            if not process.name.isdigit():
-                continue
-            if str((process / "ns/pid").readlink()) == f"pid:[{namespace}]":
-                # A folder has a link for each folder in it, and two of its own.
-                tasks += (process / "task").stat().st_nlink - 2
-                if tasks > allowed:
-                    return f"more than {limits.processes} processes at once"
-                memory += _held_kib(process)
-                if memory > limits.memory_mib * 1024:
-                    return f"more than {limits.memory_mib} MiB of memory in all"
-    return None
+@dataclass(slots=True)
+class _Tally:
+    """What the processes of a sandbox hold together."""
+
+    tasks: int = 0
+    memory_kib: int = 0
+    unlinked: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Bytes of files without a name, by device and inode: no walk through folders finds them."""
+
+    def add(self, process: Path) -> None:
+        # A folder has a link for each folder in it, and two of its own.
+        self.tasks += (process / "task").stat().st_nlink - 2
+        self.memory_kib += _held_kib(process)
+        for name in os.listdir(process / "fd"):  # noqa: PTH208  # many, and often
+            with suppress(OSError):
+                self._add_file(process / "fd" / name)
+
+    def _add_file(self, descriptor: Path) -> None:
+        facts = descriptor.stat()
+        if facts.st_nlink or not stat.S_ISREG(facts.st_mode):
+            return
+        key = (facts.st_dev, facts.st_ino)
+        if key in self.unlinked:
+            return
+        self.unlinked[key] = facts.st_blocks * _BLOCK
+        # Such a file has no disk below it: its pages are memory, and belong to no process.
+        if str(descriptor.readlink()).startswith("/memfd:"):
+            self.memory_kib += facts.st_blocks * _BLOCK // 1024
 
 
 def _held_kib(process: Path) -> int:
     """Return the process's share of the memory it uses, without its program files' pages."""
-    counted = 0
-    for line in (process / "smaps_rollup").read_text().splitlines():
-        if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
-            counted += int(line.split()[1])
-    return counted
+    try:
+        text = (process / "smaps_rollup").read_text()
+        return _sum_kib(text, ("Pss_Anon:", "Pss_Shmem:"))
+    except PermissionError:
+        # A program file that cannot be read hides its process; these counts are open to all, but
+        # do not say what is shared.
+        return _sum_kib((process / "status").read_text(), ("RssAnon:", "RssShmem:"))
+
+
+def _sum_kib(text: str, names: tuple[str, ...]) -> int:
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(names))
+
+
+@dataclass(slots=True)
+class _Usage:
+    """What some folders hold."""
+
+    size: int = 0
+    entries: int = 0
+    is_hidden: bool = False
+    """True where a folder could not be looked into."""
+    is_too_deep: bool = False
+
+
+class _Disk:
+    """The folders of a sandbox, and the disks below them."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._free_before = self.free()
+        self._free_last = self._free_before
+        self._due_at = 0.0
+        self.usage = _Usage()
+        self.measure(_UNBOUNDED, _UNBOUNDED)
+
+    def free(self) -> int:
+        """Return what is left for users on the fullest of the disks."""
+        found = [_UNBOUNDED]
+        for folder in self._folders:
+            with suppress(OSError):
+                facts = os.statvfs(folder)
+                found.append(facts.f_bavail * facts.f_frsize)
+        return min(found)
+
+    def has_grown(self) -> bool:
+        return self.free() < self._free_before
+
+    def measure_if_due(self, size: int, entries: int) -> None:
+        is_shrinking = self._free_last - self.free() > _SOON_BYTES
+        if is_shrinking or time.monotonic() >= self._due_at:
+            self.measure(size, entries)
+
+    def measure(self, size: int, entries: int) -> None:
+        """Walk the folders, and stop once there is more than `size` or `entries`."""
+        began = time.monotonic()
+        self._free_last = self.free()
+        usage = _Usage()
+        for folder in self._folders:
+            _walk(folder, usage, size, entries)
+        if usage.is_hidden:
+            usage.size = max(usage.size, self._free_before - self._free_last)
+        self.usage = usage
+        now = time.monotonic()
+        self._due_at = now + max(MEASURE_PERIOD_S, 9 * (now - began))
+
+
+_UNBOUNDED = 1 << 62
+
+
+def _walk(folder: Path, usage: _Usage, size: int, entries: int) -> None:
+    """Add what a folder holds. Links are counted, not followed."""
+    waiting, seen = [str(folder)], set()
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as listed:
+                for entry in listed:
+                    facts = _facts(entry)
+                    if facts is None or facts.st_ino in seen:
+                        continue
+                    is_folder = stat.S_ISDIR(facts.st_mode)
+                    if facts.st_nlink > 1 and not is_folder:
+                        seen.add(facts.st_ino)
+                    usage.entries += 1
+                    usage.size += facts.st_blocks * _BLOCK
+                    if usage.size > size or usage.entries > entries:
+                        return
+                    if is_folder:
+                        waiting.append(entry.path)
+        except PermissionError:
+            usage.is_hidden = True
+        except OSError as error:
+            usage.is_too_deep |= error.errno == errno.ENAMETOOLONG
+
+
+def _facts(entry: "os.DirEntry[str]") -> os.stat_result | None:
+    """Return what is known of an entry, or None if it is gone by now."""
+    with suppress(FileNotFoundError):
+        return entry.stat(follow_symlinks=False)
+    return None

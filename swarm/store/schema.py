@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.errors import ConfigError
 from swarm.store.database import Store
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision this version knows; a test holds it against the files."""
 
 

@@ -90,6 +90,8 @@ class Handoff:
     role: str
     title: str
     brief: str
+    is_question: bool = False
+    """The colleague answers from what they know, in a few sentences and without tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,20 @@ class AskPerson:
     options: tuple[str, ...] = field(default=())
 
 
+EVERY_FILE = ""
+"""Said instead of a path by a tool that may touch any file of the workspace."""
+
+
 class Tool(Protocol):
-    """One tool. It holds no state: all it needs comes with the call."""
+    """One tool. It holds no state: all it needs comes with the call.
+
+    Besides what is declared here a tool may have
+    - `reads(args) -> tuple[str, ...]`: the files of the workspace whose words it may show, so that
+      a file's label marks the task; `(EVERY_FILE,)` for any;
+    - `writes(args) -> tuple[str, ...]`: the files it may change;
+    - `destinations(args) -> tuple[str, ...]`: whom it reaches, where `SINK` does not say so;
+    - `is_repeatable: bool`: an effect outside that may safely happen twice, such as reading a page.
+    """
 
     name: ClassVar[str]
     description: ClassVar[str]
@@ -131,6 +145,28 @@ def destinations(tool: Tool, args: Arguments) -> tuple[str, ...]:
             value = getattr(args, name)
             found += [str(v) for v in value] if isinstance(value, list | tuple) else [str(value)]
     return tuple(found)
+
+
+def files_read(tool: Tool, args: Arguments) -> tuple[str, ...]:
+    """Return the files whose words a call may show; a command may read any."""
+    own = getattr(tool, "reads", None)
+    if own is not None:
+        return tuple(own(args))
+    return (EVERY_FILE,) if tool.effect is Effect.RUN else ()
+
+
+def files_written(tool: Tool, args: Arguments) -> tuple[str, ...]:
+    """Return the files that a call may change; any, where a writing tool does not say."""
+    own = getattr(tool, "writes", None)
+    if own is not None:
+        return tuple(own(args))
+    return (EVERY_FILE,) if tool.effect in (Effect.WRITE_WORKSPACE, Effect.RUN) else ()
+
+
+def is_repeatable(tool: Tool) -> bool:
+    """Return whether a call that may have happened can safely be made again."""
+    stays_inside = tool.effect in (Effect.READ, Effect.WRITE_WORKSPACE, Effect.RUN)
+    return stays_inside or bool(getattr(tool, "is_repeatable", False))
 
 
 def spec(tool: Tool) -> ToolSpec:

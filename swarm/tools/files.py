@@ -11,8 +11,8 @@ from pydantic import Field
 
 from swarm.core.errors import ToolError
 from swarm.tools import workspace as ws
-from swarm.tools.base import Arguments, Effect, ToolContext, ToolResult
-from swarm.tools.workspace import FileFacts, facts, write_text
+from swarm.tools.base import EVERY_FILE, Arguments, Effect, ToolContext, ToolResult
+from swarm.tools.workspace import FileFacts, canonical, facts, write_text
 
 __all__ = ["FileFacts", "ListFiles", "ReadFile", "WriteFile", "facts", "write_text"]
 
@@ -41,6 +41,10 @@ class ListFiles:
     effect: ClassVar[Effect] = Effect.READ
 
     Args: ClassVar[type[Arguments]] = ListArguments
+
+    def reads(self, args: ListArguments) -> tuple[str, ...]:
+        """Return that names and words of any file may be shown."""
+        return (EVERY_FILE,)
 
     async def run(self, args: ListArguments, context: ToolContext) -> ToolResult:
         """List one file a line.
@@ -80,6 +84,10 @@ class ReadFile:
 
     Args: ClassVar[type[Arguments]] = ReadArguments
 
+    def reads(self, args: ReadArguments) -> tuple[str, ...]:
+        """Return the file whose words are shown."""
+        return (canonical(args.path),)
+
     async def run(self, args: ReadArguments, context: ToolContext) -> ToolResult:
         """Return the lines asked for, at most `MAX_READ_BYTES` of them, and say what is missing.
 
@@ -109,6 +117,10 @@ class WriteFile:
     effect: ClassVar[Effect] = Effect.WRITE_WORKSPACE
 
     Args: ClassVar[type[Arguments]] = WriteArguments
+
+    def writes(self, args: WriteArguments) -> tuple[str, ...]:
+        """Return the file that is changed."""
+        return (canonical(args.path),)
 
     async def run(self, args: WriteArguments, context: ToolContext) -> ToolResult:
         """Write it in one step: a reader sees the old file or the new one.

@@ -22,7 +22,7 @@ from swarm.core.message import InboundMessage
 from swarm.core.order import OrderStatus
 from swarm.runtime.intake import Wish
 from swarm.settings import load
-from swarm.store.tables import budgets
+from swarm.store.tables import budgets, effects
 from tests.servers.company import CompanyScript, PlannedTask
 from tests.servers.provider import ScriptedProvider
 from tests.servers.replies import Body, Reply
@@ -107,6 +107,12 @@ class AtWork:
     def ledger(self, order_id: str | None = None) -> list[Row]:
         """Return the ledger's lines."""
         return self.app.documents.ledger(order_id, limit=1_000_000)
+
+    def effects(self, order_id: str) -> list[Row]:
+        """Return the rows of an order's tool calls, as they were made."""
+        query = sa.select(effects).where(effects.c.order_id == order_id).order_by(effects.c.at)
+        rows = self.app.store.read(lambda c: c.execute(query).mappings().all())
+        return [dict(row) for row in rows]
 
     def budgets(self) -> dict[str, Row]:
         """Return all budgets by scope."""

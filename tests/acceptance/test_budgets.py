@@ -35,11 +35,11 @@ async def test_an_order_s_budget_too_small_parks_it_before_any_call_and_raising_
 
 
 async def test_a_budget_that_ends_in_the_middle_keeps_what_was_done(company: AtWork) -> None:
-    parked = await company.work(budget="0.0045")
+    parked = await company.work(budget="0.0065")
     assert parked.status is OrderStatus.PARKED
     before = len(company.provider.requests)
     assert before > 2
-    assert parked.receipt.model_cost.amount <= Decimal("0.0045")
+    assert parked.receipt.model_cost.amount <= Decimal("0.0065")
     company.app.office.set_budget(parked.id, Decimal(5))
     done = await company.halt(parked.id)
     assert done.status is OrderStatus.DELIVERED

@@ -107,7 +107,7 @@ async def test_hand_overs_end_at_the_depth_limit_and_the_work_is_done_all_the_sa
         nodes = {row["node"] for row in company.ledger(done.id) if row["task_id"]}
         told = [text for b in company.asked("work") for text in results(b)]
     assert max(node.count("/d") for node in nodes) == 2
-    assert any("the limit of hand-overs is reached" in text for text in told)
+    assert any("hand-overs nest at most 2 deep" in text for text in told)
 
 
 async def test_hand_overs_end_at_their_number(opened: Open) -> None:

@@ -9,17 +9,21 @@ import pytest
 import sqlalchemy as sa
 
 from swarm.agents.agent import Agent, Blocked, Done, Failure, Limits
-from swarm.agents.hands import Hands
+from swarm.agents.hands import Handed, Hands, Rules
 from swarm.core.chat import Completion, StopReason
 from swarm.core.clock import SystemClock
 from swarm.core.errors import BadAnswer, LimitExceeded, ToolError
+from swarm.core.mark import CLEAN, Mark
 from swarm.core.role import Role
-from swarm.ledger.effects import EffectBook
+from swarm.ledger.effects import Actor, EffectBook
+from swarm.ledger.labels import LabelBook
 from swarm.store import schema
 from swarm.store.database import Store, sqlite_url
 from swarm.store.tables import effects, orders, tasks
 from swarm.tools.base import Arguments, AskPerson, Effect, Handoff, ToolContext, ToolResult
+from swarm.tools.policy import PolicyConfig
 from tests.agents.asked import CALLER, ROLE, Scripted, calls, said, user
+from tests.agents.clocks import MovableClock
 
 
 class Words(Arguments):
@@ -74,7 +78,10 @@ class Bench:
     def __init__(self, store: Store, workspace: Path) -> None:
         self.store = store
         self.workspace = workspace
+        self.clock = MovableClock()
+        self.labels = LabelBook(store=store, clock=self.clock)
         self.delegated: list[tuple[Handoff, str]] = []
+        self.colleagues_mark = CLEAN
         workspace.mkdir()
 
     def hands(
@@ -83,22 +90,28 @@ class Bench:
         role: Role | None = None,
         answers: Mapping[tuple[str, int], str] | None = None,
         default_answer: str | None = None,
+        policy: PolicyConfig | None = None,
+        mark: Mark = CLEAN,
+        founder_words: str = "",
+        max_handoffs: int = 20,
     ) -> Hands:
-        async def delegate(handoff: Handoff, node: str) -> str:
+        async def delegate(handoff: Handoff, node: str, mark: Mark) -> Handed:
             self.delegated.append((handoff, node))
-            return "done by a colleague"
+            return Handed("done by a colleague", mark.joined(self.colleagues_mark))
 
         names = tuple(tool.name for tool in tools)
         return Hands(
             role=role or ROLE.model_copy(update={"tools": names}),
             tools={tool.name: tool for tool in tools},
-            context=ToolContext(workspace=self.workspace, role="cto", task_id="t1"),
-            order_id="o1",
+            context=ToolContext(self.workspace, role="cto", task_id="t1", order_id="o1"),
             node="t1/0.0/w0",
-            caller=CALLER,
-            effects=EffectBook(store=self.store, clock=SystemClock()),
+            actor=Actor(CALLER, "console:1", "0" * 64),
+            effects=EffectBook(store=self.store, clock=self.clock),
+            rules=Rules(policy or PolicyConfig(), self.labels, max_handoffs),
             answers=answers or {},
             delegate=delegate,
+            founder_words=founder_words,
+            mark=mark,
             default_answer=default_answer,
         )
 
@@ -143,9 +156,8 @@ async def test_an_effect_that_leaves_the_company_does_not_happen_without_leave(
     tool = Sender()
     turn = await bench.hands(tool).act(0, one(name="send").tool_calls)
     assert tool.texts == []
-    assert turn.has_fault
-    assert turn.results[0].content.startswith("not allowed: ")
-    assert [(r["tool"], r["decision"]) for r in bench.rows()] == [("send", "ask")]
+    assert [r.position for r in turn.requests] == [0]
+    assert bench.rows() == []
 
 
 async def test_a_tool_that_the_role_does_not_declare_is_denied(bench: Bench) -> None:
@@ -187,7 +199,9 @@ async def test_calls_after_a_question_wait_with_it(bench: Bench) -> None:
     answers = {(turn.ask_node, 0): "This."}
     again = await bench.hands(ask, tool, role=ask_role, answers=answers).act(0, both)
     assert again.blocked is None
-    assert again.results[0].content == "The founder answered: This."
+    assert [r.position for r in again.requests] == [1]
+    assert [row["tool"] for row in bench.rows()] == ["record"]
+    assert "The founder answered: This." in bench.rows()[0]["result"]
 
 
 async def test_where_nobody_may_be_asked_the_default_answers(bench: Bench) -> None:

@@ -61,6 +61,7 @@ def document(**changes: Any) -> OrderDocument:
         },
         "budget": {"amount": "2", "currency": "USD", "status": "paid"},
         "accepted_by": None,
+        "signed_off_by": None,
         "created_at": datetime(2026, 1, 2, tzinfo=UTC),
         "delivered_at": None,
     }

@@ -61,6 +61,7 @@ def instances(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     kinds: dict[str, Any] = {
         "string": lambda: texts,
         "integer": lambda: st.integers(schema.get("minimum", 0), 1000),
+        "boolean": st.booleans,
         "null": st.none,
         "array": lambda: st.lists(instances(schema["items"]), max_size=schema["maxItems"]),
         "object": lambda: st.fixed_dictionaries(

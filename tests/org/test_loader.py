@@ -322,7 +322,7 @@ def test_a_mistake_can_be_read_part_by_part(folder: Path) -> None:
         ("title: C\ntitle: D", "3: title: is there twice, first at line 2; remove one of them"),
         ("title: C\ntools: [shell, shell]", "3: tools[1]: 'shell' is there twice; remove one"),
         ("title: C\napprovals: [shel]", "3: approvals[0]: no tool matches 'shel'; did you mean"),
-        ("title: C\napprovals: ['mcp_*']", "3: approvals[0]: no tool matches 'mcp_*'; known:"),
+        ("title: C\napprovals: ['foo_*']", "3: approvals[0]: no tool matches 'foo_*'; known:"),
         ("title: no", "2: title: 'no' means true or false in YAML; put it in quotes"),
         ("title: C\ntools: [shell, 7]", "3: tools[1]: should be a text; put it in quotes"),
         ("title: C\ntools: {shell: yes}", "3: tools: should be a list, like"),

@@ -19,9 +19,11 @@ allowed = [os.path.realpath(p) for p in (
 )]
 seen = []
 
-# Two libraries do something when they are imported, once and to nobody: urllib3 tries whether it
-# may have a socket on ::1, and croniter's platform.architecture() asks `file` about Python.
-vendors = (os.sep + os.path.join("urllib3", "util", "connection.py"),
+# Three libraries do something when they are imported, once and to nobody: urllib3 tries whether it
+# may have a socket on ::1, croniter's platform.architecture() asks `file` about Python, and
+# pyseccomp, which only the launcher of a sandboxed command imports, asks `ldconfig` for libseccomp.
+vendors = (os.sep + os.path.join("pyseccomp", "__init__.py"), os.sep + "pyseccomp.py",
+           os.sep + os.path.join("urllib3", "util", "connection.py"),
            os.sep + os.path.join("croniter", "croniter.py"))
 
 def is_vendors():

@@ -10,6 +10,7 @@ import pytest
 from swarm.core.errors import ConfigError, ToolError
 from swarm.sandbox.base import CommandResult, Limits
 from swarm.sandbox.bubblewrap import BubblewrapSandbox
+from swarm.sandbox.cgroup import process_group
 
 
 @pytest.fixture(autouse=True)
@@ -295,10 +296,10 @@ AT = "i = words.index('--bind'); words[i:i] = "
     ("change", "found"),
     [
         (AT + "['--share-net']", "connect to this machine; connect to a local socket"),
-        (AT + "['--bind', '/tmp', '/tmp']", "read a file outside the workspace; write outside"),
+        (AT + "['--bind', '/tmp', '/tmp']", "change a file outside the workspace; write outside"),
         (AT + "['--ro-bind', '/tmp', '/tmp']", "read a file outside the workspace"),
         ("environment = {'KEY': 'canary'}", "read another environment"),
-        ("words = [w for w in words if not w.startswith('--as=')]", "take more memory"),
+        ("words = [w for w in words if not w.startswith('--data=')]", "take more memory"),
         (
             "i = words.index('--unshare-all'); words[i:i + 1] = ['--unshare-net', '--unshare-uts']",
             "signal the process that started it; share the machine's cgroup namespace",
@@ -335,3 +336,101 @@ def test_a_weak_sandbox_s_traces_are_removed(tmp_path: Path) -> None:
     detail = asyncio.run(weakened(tmp_path, AT + f"['--bind', {home!r}, {home!r}]"))
     assert "write outside" in detail
     assert not list(Path.home().glob("swarm-probe-*"))
+
+
+async def test_hooks_and_configuration_of_a_repository_cannot_be_changed(workspace: Path) -> None:
+    (workspace / ".git" / "hooks").mkdir(parents=True)
+    (workspace / ".git" / "config").write_text("[core]\n")
+    script = """
+    cd .git; echo x > hooks/post-checkout; echo x >> config; rm -rf config hooks; mv config c
+    mv hooks h; ln -sf /x config; chmod 777 config hooks; cd ..; mv .git g; rm -rf .git; echo ok > new
+    git init -q other && echo x > other/.git/hooks/post-checkout && cat other/.git/hooks/post-checkout
+    """
+    result = await sh(script, workspace)
+    assert result.stdout == "x\n"
+    assert (workspace / ".git" / "config").read_text() == "[core]\n"
+    assert list((workspace / ".git" / "hooks").iterdir()) == []
+    assert (workspace / "new").read_text() == "ok\n"
+
+
+@pytest.mark.parametrize("link", [".git", ".git/hooks", ".git/config"])
+async def test_a_link_in_a_repository_s_place_shows_nothing_of_outside(
+    workspace: Path, tmp_path: Path, link: str
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "hooks").mkdir(parents=True)
+    (outside / "config").write_text("canary")
+    place = workspace / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(outside / Path(link).name if "/" in link else outside)
+    result = await sh("cat .git/config; ls .git/hooks/; echo x > .git/hooks/x; echo end", workspace)
+    assert "canary" not in result.stdout
+    assert result.stdout == "end\n"
+    assert list((outside / "hooks").iterdir()) == []
+
+
+async def test_a_runtime_that_reserves_much_and_uses_little_runs(workspace: Path) -> None:
+    script = "import mmap; m = mmap.mmap(-1, 4 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 0); print(1)"
+    result = await BubblewrapSandbox().run(["python3", "-I", "-c", script], workspace=workspace)
+    assert result == CommandResult(0, "1\n", "")
+
+
+async def test_no_descriptor_leads_out_of_a_sandbox_with_a_repository(workspace: Path) -> None:
+    (workspace / ".git" / "hooks").mkdir(parents=True)
+    script = "for p in self 1; do for f in /proc/$p/fd/*; do ls $f/../../.. && echo out; done; done"
+    result = await sh(script + " 2>&-; ls /proc/self/fd /proc/1/fd", workspace)
+    assert "out" not in result.stdout
+    assert set(result.stdout.split()) <= {"/proc/self/fd:", "/proc/1/fd:", *map(str, range(12))}
+
+
+async def test_commands_with_a_repository_have_the_workspace_for_themselves(
+    workspace: Path,
+) -> None:
+    (workspace / ".git" / "hooks").mkdir(parents=True)
+    script = "mkdir busy && sleep 0.2 && rmdir busy && echo alone"
+    results = await asyncio.gather(*[sh(script, workspace) for _ in range(3)])
+    assert [result.stdout for result in results] == ["alone\n"] * 3
+
+
+async def test_commands_without_a_repository_run_side_by_side(workspace: Path) -> None:
+    script = "touch $$-{me}; until ls *-{other}; do sleep 0.01; done"
+    both = [script.format(me="a", other="b"), script.format(me="b", other="a")]
+    results = await asyncio.gather(*[sh(text, workspace, timeout_s=20) for text in both])
+    assert [result.exit_code for result in results] == [0, 0]
+
+
+FORKS = """
+import os, time
+children = 0
+try:
+    while children < 300:
+        if os.fork() == 0:
+            time.sleep(3)
+            os._exit(0)
+        children += 1
+except BlockingIOError:
+    pass
+print(children)
+"""
+
+
+async def test_one_process_more_than_allowed_is_refused_before_it_is_there(
+    workspace: Path,
+) -> None:
+    async with process_group(9) as words:
+        if os.getuid() == 0 and not words:
+            pytest.skip("no control group can be made here, and root's processes are not counted")
+    argv = ["python3", "-I", "-u", "-c", FORKS]
+    limits = Limits(processes=10)
+    result = await BubblewrapSandbox().run(argv, workspace=workspace, limits=limits)
+    assert result.exit_code == 0
+    assert 7 <= int(result.stdout) <= 10
+
+
+async def test_a_control_group_is_gone_after_its_use() -> None:
+    async with process_group(9) as words:
+        if not words:
+            pytest.skip("no control group can be made here")
+        group = Path(words[-1]).parent
+        assert (group / "pids.max").read_text() == "9\n"
+    assert not group.exists()

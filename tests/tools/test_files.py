@@ -95,44 +95,6 @@ def trapped(tmp_path: Path, outside: Path) -> Iterator[Path]:
     os.close(held)
 
 
-NAMES = [
-    "..", ".", "", "...", "~", "link", "up", "filelink", "newlink", "sub", "deep", "loop", "proc",
-    "hard", "fifo", "secret", "outside", "made", "plain", "%2e%2e", "..\0", "\0", "\uff0e\uff0e", "\u2024\u2024",
-    "\u2025", "\uff0f", "\u2215", "..\\", "\\..", "CON", "..;", ".. ", " ..", "\u202e..", "..\u200b", "\ud800",
-    "a\u0301", ".swarm", ".Swarm-x", ".swarm-draft", "x" * 255, "é" * 200, "..\n", "$HOME", "-rf",
-    "etc", "passwd", "tmp", "*", "{..}", "\x7f", "\u2028", "file:",
-]  # fmt: skip
-part = st.sampled_from(NAMES) | st.text(max_size=12)
-hostile = st.builds(
-    lambda start, names, sign: start + sign.join(names),
-    st.sampled_from(["", "/", "//", "./", "../", "~/", "\\", "link/", "sub/../", "\0"]),
-    st.lists(part, min_size=1, max_size=10),
-    st.sampled_from(["/", "//", "\\", "/./", "/../"]),
-)
-
-
-@given(paths=st.lists(hostile, min_size=40, max_size=40))
-@settings(
-    max_examples=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-def test_no_path_leads_out_of_the_workspace(trapped: Path, outside: Path, paths: list[str]) -> None:
-    before = snapshot(outside), set(trapped.parent.iterdir())
-
-    async def attack() -> None:
-        for path in paths:
-            for attempt in (write(trapped, path, "taken"), read(trapped, path)):
-                with contextlib.suppress(ToolError):
-                    assert SECRET not in await attempt, path
-            with contextlib.suppress(ToolError):
-                found = facts(trapped, path)
-                assert found.sha256 != sha256(SECRET.encode()).hexdigest(), path
-
-    asyncio.run(attack())
-    assert (snapshot(outside), set(trapped.parent.iterdir())) == before
-
-
 @pytest.mark.parametrize(
     "path",
     ["link/secret", "up/outside/secret", "filelink", "sub/link/secret", "proc/secret", "loop", "hard",

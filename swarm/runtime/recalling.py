@@ -1,0 +1,90 @@
+"""What of the company's memory enters a prompt: little, as data where it must be, and on the books."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+from swarm.core.mark import CLEAN, Mark
+from swarm.core.origin import Origin
+from swarm.ledger.book import CallKey
+from swarm.ledger.effects import Actor, EffectBook, EffectRecord
+from swarm.memory.base import Memory, Viewer
+from swarm.memory.shown import render
+
+MAX_TOKENS = 1_200
+"""Most that memory brings into one prompt."""
+MAX_ITEMS = 5
+BEFORE = -1
+"""The step under which a recall stands in the books: before the first call of its node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What was recalled for one prompt."""
+
+    lines: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    mark: Mark = CLEAN
+
+
+NOTHING = Remembered()
+
+
+async def recall(
+    memory: Memory, query: str, viewer: Viewer, *, language: str | None, but_of: str
+) -> Remembered:
+    """Look up what is nearest to a text, without what the order itself left there.
+
+    Args:
+        memory: The company's.
+        query: The order or the brief.
+        viewer: For whom; it sees no other customer's.
+        language: ISO 639-1 code in which ages are written.
+        but_of: The order whose own memories are left out.
+    """
+    found = await asyncio.to_thread(
+        memory.recall,
+        query,
+        limit=MAX_ITEMS,
+        viewer=viewer,
+        max_tokens=MAX_TOKENS,
+        language=language,
+    )
+    items = [item for item in found if item.order_id != but_of]
+    mark = CLEAN
+    for item in items:
+        mark = mark.after(item.reads_as, is_private=True)
+    text = render(items, language=language or "en")
+    return Remembered((text,) if text else (), tuple(item.id for item in items), mark)
+
+
+async def recall_once(
+    memory: Memory,
+    query: str,
+    viewer: Viewer,
+    *,
+    language: str | None,
+    books: EffectBook,
+    key: CallKey,
+    actor: Actor,
+) -> Remembered:
+    """Recall for a node, or return what was recalled for it before: a second run sees the same."""
+    known = (await books.of_node(key.order_id, key.node)).effects.get((key.seq, 0))
+    if known is not None:
+        stored = json.loads(known.result)
+        mark = Mark(origins=tuple(map(Origin, stored["origins"])), is_private=True)
+        return Remembered(tuple(stored["lines"]), tuple(stored["ids"]), mark)
+    found = await recall(memory, query, viewer, language=language, but_of=key.order_id)
+    if not found.ids:
+        return NOTHING
+    result = {"lines": found.lines, "ids": found.ids, "origins": found.mark.origins}
+    record = EffectRecord(
+        position=0,
+        tool="recall",
+        arguments=json.dumps({"ids": found.ids}),
+        decision="allow",
+        rule="memory for the prompt",
+        result=json.dumps(result, ensure_ascii=False),
+    )
+    await books.write(key, [record], actor)
+    return found
