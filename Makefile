@@ -23,13 +23,14 @@ define step
 	"$$(($$(date +%s) - start))"; exit $$code
 endef
 
-.PHONY: help setup order test lock chaos embedded bench clean
+.PHONY: help setup order test lock chaos attack embedded bench clean
 
 help:
 	@echo 'make order TEXT="..."   give the company one order and wait for its answer'
 	@echo 'make setup              make .venv from the lock files'
 	@echo 'make test               run every check and the tests'
 	@echo 'make chaos              kill it in every way and see that nothing is lost (minutes)'
+	@echo 'make attack             let a model obey every injection of AgentDojo, and count what gets through'
 	@echo 'make embedded           run the tests that need the embedded model'
 	@echo 'make bench              measure it and write bench.json'
 	@echo 'make lock [UPGRADE=1]   resolve the lock files again, nothing younger than seven days'
@@ -57,6 +58,9 @@ lock: setup
 
 chaos: setup
 	@$(bin)/pytest -m chaos
+
+attack: setup
+	@$(bin)/python -m tests.attack
 
 embedded: setup
 	@$(bin)/pytest -m embedded

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from swarm.core.errors import ConfigError
@@ -11,9 +13,25 @@ from swarm.core.errors import ConfigError
 class Registry:
     """Names of one room's implementations, each as `module:Class`; adding one is adding a line."""
 
-    def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, str], *, group: str | None = None) -> None:
+        """Take our own implementations, and where other packages announce theirs.
+
+        Args:
+            kind: What is registered, for messages.
+            entries: Ours, by name.
+            group: Name of the entry points with which an installed package adds more; they never
+                take the place of ours.
+        """
         self.kind = kind
-        self._entries = dict(entries)
+        self._own = dict(entries)
+        self._group = group
+
+    @cached_property
+    def _entries(self) -> dict[str, str]:
+        if self._group is None:
+            return self._own
+        added = {point.name: point.value for point in entry_points(group=self._group)}
+        return added | self._own
 
     def names(self) -> list[str]:
         """Return the known names, sorted."""
@@ -25,9 +43,10 @@ class Registry:
         Raises:
             ConfigError: Unknown name (the nearest known one is named), or its extra is missing.
         """
-        if name not in self._entries:
+        target = self._own.get(name) or self._entries.get(name)
+        if target is None:
             raise ConfigError(f"no {self.kind} {name!r}{nearest(name, self._entries)}")
-        module, _, attribute = self._entries[name].partition(":")
+        module, _, attribute = target.partition(":")
         try:
             return getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:

@@ -22,4 +22,5 @@ TOOLS = Registry(
         "recall": "swarm.tools.recall:Recall",
         "web_fetch": "swarm.tools.web:WebFetch",
     },
+    group="swarm.tool",
 )

@@ -15,7 +15,8 @@ SWARM = Path(sys.executable).parent / "swarm"
 ORDERS = (
     "Write a one-page launch plan for a bakery that opens in six weeks.",
     "Écris un article sur la migration d'une application vers un autre hébergeur.",
-    "Build a small command-line tool that counts words, with tests.",
+    "Build a small command-line tool that counts the words of a file, with tests, and a landing "
+    "page for it.",
     "Answer a customer who asks how to change the address of their order.",
     "Should we sell by subscription or once? Give a recommendation with reasons.",
 )

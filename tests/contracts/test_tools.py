@@ -60,10 +60,14 @@ def instances(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.one_of([instances(option) for option in schema["anyOf"]])
     kinds: dict[str, Any] = {
         "string": lambda: texts,
-        "integer": lambda: st.integers(schema.get("minimum", 0), 1000),
+        "integer": lambda: st.integers(schema.get("minimum", 0), schema.get("maximum", 1000)),
         "boolean": st.booleans,
         "null": st.none,
-        "array": lambda: st.lists(instances(schema["items"]), max_size=schema["maxItems"]),
+        "array": lambda: st.lists(
+            instances(schema["items"]),
+            min_size=schema.get("minItems", 0),
+            max_size=schema["maxItems"],
+        ),
         "object": lambda: st.fixed_dictionaries(
             {name: instances(schema["properties"][name]) for name in schema.get("required", [])},
             optional={
