@@ -280,7 +280,7 @@ class App:
             actor=by,
             initiator=None,
             approver=by,
-            body={"memory": memory_id, "text_sha256": digest},
+            body={"memory": memory_id, "record_sha256": digest},
         )
 
     async def load_tools(self, role: Role) -> dict[str, Tool]:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from swarm.cli.lazy import load_last
-from swarm.cli.running import plain_typer
 
 Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 Wait = Annotated[bool, Option("--wait", help="Then keep working the order, and wait for it.")]
@@ -183,31 +182,3 @@ def doctor(
 ) -> int | None:
     """Check the installation and the books; say for each problem what helps."""
     return _work("doctor", "doctor", ask=ask, as_json=as_json)
-
-
-memory = plain_typer(no_args_is_help=True, help="What the company remembers.")
-
-
-@memory.command("list")
-def memory_list(limit: Limit = 100, as_json: Json = False) -> int | None:
-    """List the newest memories."""
-    return _work("memories", "listed", limit=limit, as_json=as_json)
-
-
-@memory.command("search")
-def memory_search(
-    query: Annotated[str, Argument(metavar="QUERY", help="Words to look for.")],
-    limit: Limit = 20,
-    as_json: Json = False,
-) -> int | None:
-    """List the memories nearest to some words, best first."""
-    return _work("memories", "search", query=query, limit=limit, as_json=as_json)
-
-
-@memory.command("forget")
-def memory_forget(
-    memory_id: Annotated[str, Argument(metavar="ID", help="The memory's id.")],
-    as_json: Json = False,
-) -> int | None:
-    """Delete a memory for good."""
-    return _work("memories", "forget", memory_id=memory_id, as_json=as_json)

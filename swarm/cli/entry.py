@@ -63,10 +63,12 @@ COMMANDS: dict[str, Command] = {
         {
             "budget": "Show the budgets, or set one.",
             "ledger": "List model calls and what each cost.",
-            "memory": "List, search or forget what the company remembers.",
             "roles": "List the roles of the company.",
             "schema": "Print the JSON Schema of a document.",
         },
+    ),
+    "memory": Command(
+        "swarm.cli.memory_commands:memory", "List, search, add, edit or forget memories.", "Books"
     ),
     "audit": Command(
         "swarm.cli.audit:audit", "Check, export and sign the record of who did what.", "Books"

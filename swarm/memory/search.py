@@ -21,11 +21,11 @@ from swarm.memory.rows import LIVE, TRAITS, reaches, sight, visible
 from swarm.store.database import Store
 from swarm.store.tables import memories
 
-BY_TERM = 40
+BY_TERM = 30
 """Newest rows in sight taken for each term and each pair of common ones: bounds a recall's time.
 
 More where more are wanted."""
-FETCHED = 120
+FETCHED = 90
 """Rows that are read whole and ranked."""
 LOOKED_AT = 3
 """Times as many newest rows are looked through for those in sight."""
@@ -107,6 +107,8 @@ class SqliteText:
         statement = self._statements.get(sees.shape)
         if statement is None:
             statement = self._statements[sees.shape] = _Statement(connection, sees)
+        # What was in sight in the first query must still be so in the last.
+        connection.exec_driver_sql("BEGIN")
         groups: list[Sequence[str]] = [[term] for term in terms]
         found = self._newest(connection, statement, groups, sees)
         common = [term for term, numbers in zip(terms, found, strict=True) if numbers.is_cut]
@@ -120,8 +122,9 @@ class SqliteText:
             groups.append([])
             found += statement.run(connection, [_near(words, sees.data)], sees)
         numbers = _likeliest(groups, found, max(FETCHED, 3 * sees.take))
-        fetched = sa.select(*CANDIDATE).where(_is_listed, sees.condition)
-        return connection.execute(fetched, {**sees.values, "numbers": json.dumps(numbers)}).all()
+        # Nothing besides: SQLite would rather look through all that is not superseded.
+        fetched = sa.select(*CANDIDATE).where(_is_listed)
+        return connection.execute(fetched, {"numbers": json.dumps(numbers)}).all()
 
     def _newest(
         self,

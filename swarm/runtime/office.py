@@ -26,6 +26,7 @@ from swarm.memory.base import Memory, MemoryKind
 from swarm.runtime import records
 from swarm.runtime.engine import SEGMENT, Engine
 from swarm.runtime.intake import check_budget
+from swarm.runtime.recalling import of_customer
 from swarm.runtime.records import segment_id
 from swarm.runtime.signatures import Signatures
 from swarm.runtime.wording import episode
@@ -292,10 +293,12 @@ class Office:
                 body={"name": by},
             )
             release_holds(connection, order_id)
+            state = records.read_state(row.state)
             self._memory.remember(
-                episode(records.read_state(row.state), OrderStatus.CANCELLED, None),
+                episode(state, OrderStatus.CANCELLED, None),
                 kind=MemoryKind.EPISODE,
-                origin=Origin.TEAM,
+                origin=state.mark_of_all.origin,
+                detail=of_customer(row.customer),
                 order_id=order_id,
                 within=connection,
             )

@@ -8,7 +8,7 @@ from swarm.core.mark import CLEAN, Mark
 from swarm.core.origin import Origin
 from swarm.ledger.book import CallKey
 from swarm.ledger.effects import Actor, EffectBook, EffectRecord
-from swarm.memory.base import Memory, Viewer
+from swarm.memory.base import PLAIN, Detail, Memory, Scope, Viewer
 from swarm.memory.shown import render
 
 MAX_TOKENS = 1_200
@@ -28,6 +28,11 @@ class Remembered:
 
 
 NOTHING = Remembered()
+
+
+def of_customer(customer: str | None) -> Detail:
+    """Return whom a memory of an order belongs to: its one customer, or the company."""
+    return PLAIN if customer is None else Detail(Scope.CUSTOMER, customer)
 
 
 async def recall(

@@ -32,7 +32,7 @@ from swarm.org import briefs, decisions
 from swarm.runtime import outbox, records
 from swarm.runtime.company import Company
 from swarm.runtime.engine import TASK
-from swarm.runtime.recalling import recall
+from swarm.runtime.recalling import of_customer, recall
 from swarm.runtime.tasks import ASSUME, reason_of, write_ask
 from swarm.runtime.wording import episode, plan_card
 from swarm.store.tables import baselines
@@ -323,6 +323,7 @@ class OrderDesk:
             # What the company learns from strangers' words stays strangers' words.
             origin=self.state.mark_of_all.origin,
             order_id=self._order.id,
+            detail=of_customer(self._order.customer),
             key=f"{self._order.id}/{key}",
             within=connection,
         )

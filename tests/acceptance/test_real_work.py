@@ -159,3 +159,35 @@ async def test_each_call_has_a_row_with_the_rule_that_let_it_happen(opened: Open
         rows = company.effects(done.id)
     assert len(rows) >= len({name for name, _ in made})
     assert all(row["decision"] and row["rule"] and row["state"] == "done" for row in rows)
+
+
+async def test_a_model_that_loops_for_ever_ends_within_its_steps_and_its_budget(
+    opened: Open,
+) -> None:
+    def loop(request: Body) -> Body | None:
+        if kind_of(request) != "work":
+            return None
+        # Never the same call twice, so that only the count of steps can end it.
+        return act("search_files", {"regex": f"nothing-{len(results(request))}"})
+
+    async with opened(first(loop, script(PLAN[:1]))) as company:
+        ended = await company.work(ORDER, budget="0.50")
+        asked = company.asked("work")
+    assert ended.status is OrderStatus.PARKED
+    assert ended.reason is not None
+    assert "25 steps" in ended.reason.text
+    assert len(asked) == 25
+    assert ended.receipt.model_cost.amount < 0.5
+
+
+async def test_a_model_that_says_the_same_for_ever_is_stopped_at_the_third_time(
+    opened: Open,
+) -> None:
+    def loop(request: Body) -> Body | None:
+        return act("list_files", {}) if kind_of(request) == "work" else None
+
+    async with opened(first(loop, script(PLAN[:1]))) as company:
+        ended = await company.work(ORDER)
+        asked = company.asked("work")
+    assert ended.status is OrderStatus.FAILED
+    assert len(asked) == 3

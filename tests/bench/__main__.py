@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swarm.core.clock import parse_iso
+from tests.bench import audit, memory, policy, sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 SWARM = Path(sys.executable).parent / "swarm"
@@ -184,6 +185,10 @@ def main() -> None:
             "help_s": help_seconds(),
             **idle(folder / "idle"),
             "first_call_s_litellm": first_call_seconds(folder / "first"),
+            **policy.measure(),
+            **sandbox.measure(),
+            **audit.measure(),
+            **memory.measure(),
         }
     document = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", **numbers}
     (ROOT / "bench.json").write_text(json.dumps(document, indent=2) + "\n")

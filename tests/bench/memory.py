@@ -100,32 +100,38 @@ def measured(
     }
 
 
-def main() -> None:
-    """Fill a company's memory, recall for each kind of viewer, print p50 and p95."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=200)
-    options = parser.parse_args()
+def measure(count: int = 100_000, rounds: int = 200) -> dict[str, float]:
+    """Fill a company's memory, recall for each kind of viewer, return p50 and p95 in ms."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(sqlite_url(Path(folder) / "swarm.db"))
         schema.upgrade(store)
         memory = SqlMemory(store=store, clock=SystemClock(), ids=RandomIds())
         corpus = Corpus()
-        fill(store, corpus, options.count)
+        fill(store, corpus, count)
         viewers = {
             "company": None,
             "role": Viewer("ceo", person="ada"),
             "customer": Viewer("support", customer="c7"),
             "owner": Viewer("owner", is_owner=True),
         }
-        numbers: dict[str, float] = {"memories": options.count}
+        numbers: dict[str, float] = {"memories": count}
         for name, viewer in viewers.items():
-            found = measured(memory, corpus, viewer, options.rounds)
+            found = measured(memory, corpus, viewer, rounds)
             numbers |= {f"recall_{name}_{key}": value for key, value in found.items()}
         start = time.perf_counter()
         memory.forget("m1")
         numbers["forget_ms"] = round((time.perf_counter() - start) * 1e3, 1)
         store.close()
+    return numbers
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=200)
+    options = parser.parse_args()
+    numbers = measure(options.count, options.rounds)
     sys.stdout.write(json.dumps(numbers, indent=2) + "\n")
 
 

@@ -170,6 +170,6 @@ def test_a_memory_is_found_and_forgotten(terminal: Terminal) -> None:
     found = terminal.run("memory", "search", "the bakery", "--json").document
     assert [(item["id"], item["order"]) for item in found] == [("m1", order_id)]
     assert "\x1b" not in terminal.run("memory", "list").out
-    assert terminal.run("memory", "forget", "m1", "--json").document == {"forgotten": "m1"}
-    assert terminal.run("memory", "forget", "m1").code == 2
+    assert terminal.run("memory", "forget", "m1", "--json", "--yes").document == {"forgotten": "m1"}
+    assert terminal.run("memory", "forget", "m1", "--yes").code == 2
     assert terminal.run("memory", "list", "--json").document == []
