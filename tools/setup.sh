@@ -135,6 +135,10 @@ case "${1:-} ${2:-}" in
     missing=
     command -v strace >/dev/null 2>&1 || missing="$missing strace"
     command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
+    ls /usr/lib/*/libseccomp.so.2 /lib/*/libseccomp.so.2 /usr/lib/libseccomp.so.2 \
+        /usr/lib64/libseccomp.so.2 2>/dev/null | grep -q . || missing="$missing libseccomp2"
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 ||
+        missing="$missing postgresql"
     # Without them their tests are skipped, which is no reason to run none. macOS has neither.
     # shellcheck disable=SC2086 # one word for each package
     if [ -n "$missing" ] && [ "$(uname -s)" = Linux ]; then install_system $missing || true; fi

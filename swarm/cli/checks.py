@@ -19,13 +19,14 @@ from swarm.app import App
 from swarm.cli.books import book_faults
 from swarm.core.clock import parse_iso
 from swarm.core.order import OrderStatus
+from swarm.ledger.effects import UNKNOWN
 from swarm.ledger.prices import UnknownPrice
 from swarm.runtime.lock import holder
 from swarm.sandbox.choose import choose
 from swarm.store.audit import verify
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
-from swarm.store.tables import ledger, orders
+from swarm.store.tables import effects, ledger, orders
 
 LEAST_PYTHON = (3, 11)
 LEAST_DISK_BYTES = 1024**3
@@ -77,6 +78,7 @@ def checks_of_books() -> Mapping[str, Check]:
         "worker": _worker,
         "orders": _orders,
         "ledger": _ledger,
+        "effects": _effects,
         "audit": _audit,
     }
 
@@ -228,6 +230,20 @@ def _orders(app: App) -> Iterator[Finding]:
         yield Finding("orders", Level.WARNING, text, "swarm up")
     else:
         yield Finding("orders", Level.OK, text or "none yet")
+
+
+def _effects(app: App) -> Iterator[Finding]:
+    query = sa.select(effects.c.order_id, effects.c.tool, effects.c.arguments).where(
+        effects.c.state == UNKNOWN
+    )
+    lost = app.store.read(lambda connection: connection.execute(query).all())
+    for row in lost:
+        text = f"{row.order_id}: nobody knows whether {row.tool} happened: {row.arguments[:200]}"
+        yield Finding(
+            "effects", Level.WARNING, text, "look where it would show; it is not repeated"
+        )
+    if not lost:
+        yield Finding("effects", Level.OK, "each happened or did not")
 
 
 def _audit(app: App) -> Iterator[Finding]:

@@ -172,6 +172,10 @@ class Office:
 
         def work(connection: Connection) -> str:
             found = self._open_asks(connection, target, kinds=("approval", "signature"))
+            # By the order's id a person signs what they have seen, not what came meanwhile.
+            found = [ask for ask in found if target == ask.id or _is_seen(ask)]
+            if not found:
+                raise Conflict(f"{target} asks for calls you have not seen: look at `swarm inbox`.")
             said = {"signed": "approved", "expired": "came too late; asked again"}
             for ask in found:
                 text = "approved"
@@ -495,6 +499,10 @@ class Office:
         self._memory.remember(
             text, kind=MemoryKind.PREFERENCE, origin=Origin.FOUNDER, order_id=order_id
         )
+
+
+def _is_seen(ask: Any) -> bool:
+    return ask.kind != "signature" or ask.shown_at is not None
 
 
 def _another_round(state: OrderState) -> OrderState:

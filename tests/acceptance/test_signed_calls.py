@@ -140,3 +140,16 @@ async def test_signing_off_names_who_answers_for_the_result(opened: Open) -> Non
     body = json.loads(line["body"]) if isinstance(line["body"], str) else line["body"]
     assert body["files"] == {a.path: a.sha256 for a in accepted.artifacts}
     assert line["approver"] == "telegram:42"
+
+
+async def test_by_the_orders_id_only_what_was_seen_is_signed(opened: Open) -> None:
+    async with site_of(opened) as (company, site, _):
+        waiting = await company.work()
+        with pytest.raises(Conflict, match="have not seen"):
+            company.app.office.approve(waiting.id, by="Ada", signer=ADA)
+        assert site.hits == 0
+        company.app.office.inbox(waiting.id)
+        company.app.office.approve(waiting.id, by="Ada", signer=ADA)
+        done = await company.halt(waiting.id)
+    assert done.status is OrderStatus.DELIVERED
+    assert site.hits == 1
