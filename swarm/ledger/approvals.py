@@ -59,11 +59,7 @@ class Signer:
 
 def of_node(connection: Connection, order_id: str, node: str) -> dict[tuple[int, int], Approval]:
     """Return the newest request of each call of a node, by (seq, position)."""
-    rows = connection.execute(
-        sa.select(approvals)
-        .where(approvals.c.order_id == order_id, approvals.c.node == node)
-        .order_by(approvals.c.created_at, approvals.c.id)
-    )
+    rows = connection.execute(_OF_NODE, {"of_order": order_id, "of_node": node})
     return {(row.seq, row.position): _approval(row) for row in rows}
 
 
@@ -195,6 +191,16 @@ def standing(connection: Connection, role: str, *, now: datetime) -> tuple[Stand
 def _json_list(text: str) -> list[str]:
 
     return [str(item) for item in json.loads(text)]
+
+
+_OF_NODE = (
+    sa.select(approvals)
+    .where(
+        approvals.c.order_id == sa.bindparam("of_order"),
+        approvals.c.node == sa.bindparam("of_node"),
+    )
+    .order_by(approvals.c.created_at, approvals.c.id)
+)
 
 
 def _approval(row: Any) -> Approval:

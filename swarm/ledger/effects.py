@@ -97,15 +97,21 @@ class EffectBook:
         """Return what is on the books for a node."""
 
         def work(connection: Connection) -> NodeBook:
-            rows = connection.execute(
-                sa.select(effects).where(effects.c.order_id == order_id, effects.c.node == node)
-            )
+            rows = connection.execute(_OF_NODE, {"of_order": order_id, "of_node": node})
             return NodeBook(
                 {(row.seq, row.position): _record(row) for row in rows},
                 approvals.of_node(connection, order_id, node),
             )
 
         return await self._store.aread(work)
+
+    async def result(self, key: CallKey, position: int) -> str | None:
+        """Return the JSON that one call came to, or None where it was not made."""
+        place = {"of_order": key.order_id, "of_node": key.node, "of_seq": key.seq}
+        found = await self._store.aread(
+            lambda c: c.execute(_RESULT, place | {"at_position": position}).scalar()
+        )
+        return None if found is None else str(found)
 
     async def standing(self, role: str) -> tuple[StandingRule, ...]:
         """Return what the founder signed in advance for a role, as it stands now."""
@@ -121,18 +127,11 @@ class EffectBook:
 
         def work(connection: Connection) -> None:
             check_claim(connection, key.order_id, actor.caller)
-            known = set(
-                connection.execute(
-                    sa.select(effects.c.position).where(
-                        effects.c.order_id == key.order_id,
-                        effects.c.node == key.node,
-                        effects.c.seq == key.seq,
-                    )
-                ).scalars()
-            )
+            step = {"of_order": key.order_id, "of_node": key.node, "of_seq": key.seq}
+            known = set(connection.execute(_OF_STEP, step).scalars())
             new = [record for record in records if record.position not in known]
             if new:
-                connection.execute(effects.insert(), [self._values(key, r) for r in new])
+                connection.execute(_INSERT, [self._values(key, r) for r in new])
             for record in new:
                 self._append(connection, "effect", key, record, actor)
 
@@ -159,7 +158,7 @@ class EffectBook:
                 signer = approvals.use(connection, approval.id, approval.digest, now=now)
                 if signer is None:
                     raise NotSigned
-            connection.execute(effects.insert().values(**self._values(key, record)))
+            connection.execute(_INSERT, self._values(key, record))
             self._append(connection, "effect_begins", key, record, actor, approver=signer)
 
         await self._store.awrite(work)
@@ -195,7 +194,7 @@ class EffectBook:
             )
             if connection.execute(counted).scalar_one() >= limit:
                 return False
-            connection.execute(effects.insert().values(**self._values(key, record)))
+            connection.execute(_INSERT, self._values(key, record))
             return True
 
         return await self._store.awrite(work)
@@ -254,6 +253,24 @@ class EffectBook:
             "result": record.result,
             "at": iso(self._clock.now()),
         }
+
+
+# Written once: building a statement costs more than running it.
+_OF_NODE = sa.select(effects).where(
+    effects.c.order_id == sa.bindparam("of_order"), effects.c.node == sa.bindparam("of_node")
+)
+_OF_STEP = sa.select(effects.c.position).where(
+    effects.c.order_id == sa.bindparam("of_order"),
+    effects.c.node == sa.bindparam("of_node"),
+    effects.c.seq == sa.bindparam("of_seq"),
+)
+_RESULT = sa.select(effects.c.result).where(
+    effects.c.order_id == sa.bindparam("of_order"),
+    effects.c.node == sa.bindparam("of_node"),
+    effects.c.seq == sa.bindparam("of_seq"),
+    effects.c.position == sa.bindparam("at_position"),
+)
+_INSERT = effects.insert()
 
 
 def _at(key: CallKey, position: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -18,6 +18,9 @@ EVERYTHING = ""
 """The path that speaks of every file of a workspace."""
 
 
+_OF_ORDER = sa.select(labels).where(labels.c.order_id == sa.bindparam("of_order"))
+
+
 class LabelBook:
     """Write and read the labels of one company's files."""
 
@@ -33,7 +36,7 @@ class LabelBook:
 
         def work(connection: Connection) -> Mark:
             mark = CLEAN
-            rows = connection.execute(sa.select(labels).where(labels.c.order_id == order_id))
+            rows = connection.execute(_OF_ORDER, {"of_order": order_id})
             for row in rows:
                 if EVERYTHING in wanted or row.path == EVERYTHING or row.path in wanted:
                     mark = mark.after(Origin(row.origin), is_private=row.is_private)

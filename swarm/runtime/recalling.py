@@ -74,9 +74,9 @@ async def recall_once(
     actor: Actor,
 ) -> Remembered:
     """Recall for a node, or return what was recalled for it before: a second run sees the same."""
-    known = (await books.of_node(key.order_id, key.node)).effects.get((key.seq, 0))
+    known = await books.result(key, 0)
     if known is not None:
-        stored = json.loads(known.result)
+        stored = json.loads(known)
         mark = Mark(origins=tuple(map(Origin, stored["origins"])), is_private=True)
         return Remembered(tuple(stored["lines"]), tuple(stored["ids"]), mark)
     found = await recall(memory, query, viewer, language=language, but_of=key.order_id)

@@ -379,18 +379,19 @@ class TaskDesk:
 
     def _write_artifacts(self, connection: Connection, found: list[FileFacts]) -> None:
         for file in found:
-            key = (artifacts.c.order_id == self._order_id, artifacts.c.path == file.path)
-            connection.execute(artifacts.delete().where(*key))
+            key = {"of_order": self._order_id, "of_path": file.path}
+            connection.execute(_DROP_ARTIFACT, key)
             connection.execute(
-                artifacts.insert().values(
-                    order_id=self._order_id,
-                    path=file.path,
-                    sha256=file.sha256,
-                    bytes=file.bytes,
-                    role=self._setting.task.role,
-                    task_id=self._setting.task.id,
-                    created_at=iso(self._company.clock.now()),
-                )
+                _ADD_ARTIFACT,
+                {
+                    "order_id": self._order_id,
+                    "path": file.path,
+                    "sha256": file.sha256,
+                    "bytes": file.bytes,
+                    "role": self._setting.task.role,
+                    "task_id": self._setting.task.id,
+                    "created_at": iso(self._company.clock.now()),
+                },
             )
 
     def _write_asks(self, connection: Connection, blocked: Blocked) -> None:
@@ -437,6 +438,13 @@ class TaskDesk:
             asked_by=blocked.asked_by,
             **values,
         )
+
+
+# Written once: building a statement costs more than running it.
+_DROP_ARTIFACT = artifacts.delete().where(
+    artifacts.c.order_id == sa.bindparam("of_order"), artifacts.c.path == sa.bindparam("of_path")
+)
+_ADD_ARTIFACT = artifacts.insert()
 
 
 def write_ask(
