@@ -23,7 +23,7 @@ from swarm.memory.sql import SqlMemory
 from swarm.store import schema
 from swarm.store.database import Store, sqlite_url
 from tests.memory.clock import START, HandClock
-from tests.memory.postgres import server
+from tests.servers.postgres import missing, server
 
 Companies = Callable[[], Memory]
 _numbers = itertools.count()
@@ -67,6 +67,8 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
+    if reason := missing():
+        pytest.skip(reason)
     with server() as url:
         found = Postgres(url)
         yield found

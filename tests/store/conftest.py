@@ -8,7 +8,7 @@ import pytest
 
 from swarm.store import schema
 from swarm.store.database import Store, sqlite_url
-from tests.store import postgres
+from tests.servers import postgres
 
 
 @pytest.fixture(scope="session")
