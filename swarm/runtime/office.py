@@ -131,7 +131,7 @@ class Office:
         """
         reason = clean_text(reason).strip()
 
-        def work(connection: Connection) -> tuple[str, str, list[str]]:
+        def work(connection: Connection) -> tuple[str, str, list[str], Origin]:
             found = self._open_asks(connection, target, kinds=("choice",))
             if len(found) > 1:
                 names = ", ".join(ask.id for ask in found)
@@ -143,12 +143,14 @@ class Office:
             said = f"{option} (because: {reason})" if reason else option
             self._close_asks(connection, found, said, by)
             others = [o for o in options if o != option]
-            return self._go_on(connection, found[0].order_id), option, others
+            origin = self._wording_of(connection, found[0])
+            return self._go_on(connection, found[0].order_id), option, others, origin
 
-        order_id, option, others = self._store.write(work)
+        order_id, option, others, origin = self._store.write(work)
         because = f", because: {reason}" if reason else ""
         left = f" rather than {'; '.join(others)}" if others else ""
-        self._learn(order_id, f"Given a choice, the founder picked: {option}{left}{because}")
+        text = f"Given a choice, the founder picked: {option}{left}{because}"
+        self._learn(order_id, text, origin=origin)
         return order_id
 
     def approve(
@@ -494,11 +496,20 @@ class Office:
             .values(state="void")
         )
 
-    def _learn(self, order_id: str, text: str) -> None:
+    def _wording_of(self, connection: Connection, ask: Any) -> Origin:
+        """Return whose wording the options of a choice are: a role's, and who shaped its words.
+
+        The founder's pick does not make them the founder's own.
+        """
+        mark = records.read_state(records.find(connection, ask.order_id).state).mark
+        known = records.task_states(connection, ask.order_id)
+        if ask.task_id in known:
+            mark = mark.joined(known[ask.task_id].mark)
+        return mark.origin
+
+    def _learn(self, order_id: str, text: str, *, origin: Origin = Origin.FOUNDER) -> None:
         """Remember what the founder corrected or chose; it is their taste."""
-        self._memory.remember(
-            text, kind=MemoryKind.PREFERENCE, origin=Origin.FOUNDER, order_id=order_id
-        )
+        self._memory.remember(text, kind=MemoryKind.PREFERENCE, origin=origin, order_id=order_id)
 
 
 def _is_seen(ask: Any) -> bool:
