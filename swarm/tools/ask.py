@@ -36,6 +36,10 @@ class AskFounder:
 
     Args: ClassVar[type[Arguments]] = AskArguments
 
+    def reads(self, args: AskArguments) -> tuple[str, ...]:
+        """Return no file: nothing of the workspace is shown."""
+        return ()
+
     async def run(self, args: AskArguments, context: ToolContext) -> AskPerson:
         """Return the question, cleaned of signs that would show another text than was written.
 

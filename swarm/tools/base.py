@@ -127,7 +127,8 @@ class Tool(Protocol):
         """Do it. `args` is an instance of `Args`.
 
         Raises:
-            ToolError: The model can mend it; the text says how.
+            ToolError: The model can mend it; the text says how, in our own words alone. What
+                somebody else said comes back as a result with its origin, and `is_error`.
         """
 
 
@@ -143,16 +144,18 @@ def destinations(tool: Tool, args: Arguments) -> tuple[str, ...]:
     for name, field_info in type(args).model_fields.items():
         if SINK in field_info.metadata:
             value = getattr(args, name)
-            found += [str(v) for v in value] if isinstance(value, list | tuple) else [str(value)]
+            values = value if isinstance(value, list | tuple) else [value]
+            found += [str(item) for item in values if item is not None]
     return tuple(found)
 
 
 def files_read(tool: Tool, args: Arguments) -> tuple[str, ...]:
-    """Return the files whose words a call may show; a command may read any."""
+    """Return the files whose words a call may show; any, where a tool that looks does not say."""
     own = getattr(tool, "reads", None)
     if own is not None:
         return tuple(own(args))
-    return (EVERY_FILE,) if tool.effect is Effect.RUN else ()
+    # A writing tool shows what it was given, and what is outside is no file of ours.
+    return (EVERY_FILE,) if tool.effect in (Effect.READ, Effect.RUN) else ()
 
 
 def files_written(tool: Tool, args: Arguments) -> tuple[str, ...]:

@@ -33,6 +33,10 @@ class AskColleague:
 
     Args: ClassVar[type[Arguments]] = QuestionArguments
 
+    def reads(self, args: QuestionArguments) -> tuple[str, ...]:
+        """Return no file: nothing of the workspace is shown."""
+        return ()
+
     async def run(self, args: QuestionArguments, context: ToolContext) -> Handoff:
         """Return the question as a hand-over that wants words only.
 

@@ -34,6 +34,10 @@ class Delegate:
 
     Args: ClassVar[type[Arguments]] = DelegateArguments
 
+    def reads(self, args: DelegateArguments) -> tuple[str, ...]:
+        """Return no file: nothing of the workspace is shown."""
+        return ()
+
     async def run(self, args: DelegateArguments, context: ToolContext) -> Handoff:
         """Return the hand-over.
 

@@ -32,6 +32,10 @@ class Deliver:
 
     Args: ClassVar[type[Arguments]] = DeliverArguments
 
+    def reads(self, args: DeliverArguments) -> tuple[str, ...]:
+        """Return no file: nothing of the workspace is shown."""
+        return ()
+
     async def run(self, args: DeliverArguments, context: ToolContext) -> ToolResult:
         """Check that the file is there and holds something, and declare it delivered.
 

@@ -46,6 +46,10 @@ class ProposeOptions:
 
     Args: ClassVar[type[Arguments]] = ProposeArguments
 
+    def reads(self, args: ProposeArguments) -> tuple[str, ...]:
+        """Return no file: nothing of the workspace is shown."""
+        return ()
+
     async def run(self, args: ProposeArguments, context: ToolContext) -> AskPerson:
         """Return the choice.
 

@@ -36,6 +36,10 @@ class Recall:
 
     Args: ClassVar[type[Arguments]] = RecallArguments
 
+    def reads(self, args: RecallArguments) -> tuple[str, ...]:
+        """Return no file: nothing of the workspace is shown."""
+        return ()
+
     async def run(self, args: RecallArguments, context: ToolContext) -> ToolResult:
         """Return what is nearest; the origin is the least trusted among what is returned.
 

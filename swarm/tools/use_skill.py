@@ -29,6 +29,10 @@ class UseSkill:
 
     Args: ClassVar[type[Arguments]] = UseSkillArguments
 
+    def reads(self, args: UseSkillArguments) -> tuple[str, ...]:
+        """Return no file: nothing of the workspace is shown."""
+        return ()
+
     async def run(self, args: UseSkillArguments, context: ToolContext) -> ToolResult:
         """Return the skill's text, or that of one of its files.
 

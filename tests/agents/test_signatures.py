@@ -62,6 +62,9 @@ class Reader(Recorder):
     name: ClassVar[str] = "look"
     effect: ClassVar[Effect] = Effect.READ
 
+    def reads(self, args: Any) -> tuple[str, ...]:
+        return ()
+
 
 def letter(to: str = "bob@example.org", body: str = "Hello", **more: str) -> tuple[str, str]:
     return ("post", json.dumps({"to": to, "body": body, **more}))
@@ -342,6 +345,19 @@ async def test_a_file_that_a_marked_task_wrote_marks_its_reader(bench: Bench) ->
     clean = hands(bench, Reader())
     await clean.act(2, step(("look", "{}")))
     assert clean.mark == CLEAN
+
+
+async def test_a_tool_that_looks_and_does_not_say_where_may_have_seen_any_file(
+    bench: Bench,
+) -> None:
+    class Silent(Recorder):
+        name: ClassVar[str] = "look"
+        effect: ClassVar[Effect] = Effect.READ
+
+    await bench.labels.write("o1", ("page.html",), CLEAN.after(Origin.WEB), source="t0:fetch")
+    looking = hands(bench, Silent())
+    await looking.act(0, step(("look", "{}")))
+    assert looking.mark.is_marked
 
 
 async def test_a_command_reads_and_writes_whatever_lies_there(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """Whether an effect may happen."""
 
-from typing import Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from swarm.core.mark import CLEAN, Mark
 from swarm.core.origin import Origin
 from swarm.core.role import Role
-from swarm.tools.base import Effect
+from swarm.tools.base import SINK, Arguments, Effect, ToolContext, ToolResult, destinations
 from swarm.tools.policy import (
     CompanyRule,
     Decision,
@@ -281,3 +281,23 @@ def test_an_address_that_the_founder_named_is_looked_at_but_not_written_to() -> 
         situation = Situation(destinations=("a.org",), is_look=look, is_founders_word=True)
         verdict = decide("fetch", Effect.NETWORK, role=role("fetch"), situation=situation)
         assert verdict.decision == expected
+
+
+def test_whom_a_call_reaches_are_the_values_that_were_given() -> None:
+    class Mail:
+        name: ClassVar[str] = "mail"
+        description: ClassVar[str] = ""
+        effect: ClassVar[Effect] = Effect.MESSAGE
+        Args: ClassVar[type[Arguments]] = MailArguments
+
+        async def run(self, args: Any, context: ToolContext) -> ToolResult:
+            raise NotImplementedError
+
+    given = MailArguments(to=["a@x.org", "b@x.org"], body="Hello")
+    assert destinations(Mail(), given) == ("a@x.org", "b@x.org")
+
+
+class MailArguments(Arguments):
+    to: Annotated[list[str], SINK]
+    cc: Annotated[str | None, SINK] = None
+    body: str

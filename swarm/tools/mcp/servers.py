@@ -67,6 +67,10 @@ class McpTool:
         )
         self._owner = owner
 
+    def reads(self, args: McpArguments) -> tuple[str, ...]:
+        """Return no file: a server knows nothing of the workspace."""
+        return ()
+
     def destinations(self, args: McpArguments) -> tuple[str, ...]:
         """Return whom a call reaches: what the operator's argument names hold, or the server.
 
