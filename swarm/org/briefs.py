@@ -61,14 +61,14 @@ def work_brief(
         _answers(state),
         _corrections(state),
         _block("Results of earlier tasks", "\n\n".join(inputs)) if inputs else "",
-        _memories(memories),
-        _block("Skills you can load with use_skill", skills) if skills else "",
         _block(
             "Your last attempt was sent back. Its files are still in the workspace. Mend this",
             _bullets(review.reasons),
         )
         if review
         else "",
+        _memories(memories),
+        _block("Skills you can load with use_skill", skills) if skills else "",
         "Write the deliverable to a file, declare it with `deliver`, and end with a short summary. "
         "Work in the workspace only.",
     )
