@@ -129,6 +129,12 @@ class Guest:
             self._hold.kill()
             await asyncio.wait({work}, timeout=_TO_END_S)
             self._hold.kill_hard()
+            # What nobody finds keeps our pipes open, and must not keep us waiting for ever.
+            await asyncio.wait({work}, timeout=_TO_END_S)
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+                return
         await work
 
 

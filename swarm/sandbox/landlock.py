@@ -27,7 +27,7 @@ from swarm.sandbox.base import CommandResult, Limits, SelfTest
 from swarm.sandbox.bubblewrap import ADDRESS_SPACE, MAX_OPEN_FILES, PROGRAMS
 from swarm.sandbox.escape import try_escapes
 from swarm.sandbox.guest import Guest, make, start
-from swarm.sandbox.supervise import below, birth, every_below
+from swarm.sandbox.supervise import below, birth, carrying, every_below
 
 _BOOT = (
     "import sys; sys.path += sys.argv.pop().split(':'); "
@@ -122,7 +122,7 @@ async def _run(
             ],
             pass_fds=(theirs,),
         )  # fmt: skip
-        hold = _Tree(process, ours)
+        hold = _Tree(process, ours, plan["private"])
     finally:
         os.close(theirs)
         if hold is None:
@@ -184,9 +184,10 @@ def _plan(
 class _Tree:
     """The launcher's descendants: orphans come back to it, so nothing leaves the tree."""
 
-    def __init__(self, process: Process, control: int) -> None:
+    def __init__(self, process: Process, control: int, private: str) -> None:
         """Own `control`: once it is closed, the launcher ends everything."""
         self._process = process
+        self._sign = f"TMPDIR={private}/".encode()
         self._control: int | None = control
         self._seen: dict[int, str] = {}
 
@@ -207,6 +208,8 @@ class _Tree:
         """End what is left, also where the launcher is gone and its orphans went elsewhere."""
         self.kill()
         left = {number for number, born in self._seen.items() if born and birth(number) == born}
+        # The last look may be older than they are; the private folder is in no other environment.
+        left |= carrying(self._sign)
         if self._process.returncode is None:
             left |= {self._process.pid, *every_below(self._process.pid)}
         # Stopped first: what stands still has no more children.

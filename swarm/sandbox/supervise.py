@@ -211,6 +211,17 @@ def below(ancestor: int) -> list[int]:
     return found
 
 
+def carrying(sign: bytes) -> set[int]:
+    """Return the processes that were started with an environment that holds a sign."""
+    found = set()
+    for name in os.listdir("/proc"):  # noqa: PTH208  # quick
+        if name.isdigit():
+            with suppress(OSError):
+                if sign in _read(f"/proc/{name}/environ"):
+                    found.add(int(name))
+    return found
+
+
 def every_below(ancestor: int) -> list[int]:
     """Return all processes below one that are there before the look begins."""
     children: dict[int, list[int]] = {}
