@@ -200,6 +200,7 @@ class App:
             choose_sandbox=self._choose_sandbox,
             web=PARTS.load("web")(self.settings.web),
             skills=self.skills,
+            clock=self.clock,
         )
 
     @cached_property

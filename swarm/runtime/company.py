@@ -39,6 +39,10 @@ GRAPHS = Registry(
 """Loaded on first use: LangGraph costs a second of a start."""
 
 
+SKILLS_S = 60.0
+"""How long the list of skills in prompts is good for, in seconds."""
+
+
 class LimitsConfig(BaseModel):
     """How far one order may go. Environment: `SWARM_LIMITS__<FIELD>`."""
 
@@ -66,13 +70,29 @@ class Kit:
     """Finds a sandbox that holds on this machine; asked once, at the first task."""
     web: "WebClient | None" = None
     skills: "SkillShelf | None" = None
+    clock: Clock | None = None
+    """Tells how old the list of skills is; None reads it anew each time."""
     _chosen: "list[asyncio.Task[Sandbox | None]]" = field(default_factory=list)
+    _summary: list[tuple[float, str]] = field(default_factory=list)
 
     async def sandbox(self) -> Sandbox | None:
         """Return where commands run; None where no sandbox holds."""
         if not self._chosen:
             self._chosen.append(asyncio.ensure_future(self.choose_sandbox()))
         return await asyncio.shield(self._chosen[0])
+
+    async def skill_lines(self) -> str:
+        """Return the skills that may be loaded, a line each, as they were at most a minute ago.
+
+        Reading and checking all of them takes milliseconds; what is loaded is checked again then.
+        """
+        if self.skills is None:
+            return ""
+        now = self.clock.monotonic() if self.clock else None
+        if now is None or not self._summary or now - self._summary[0][0] > SKILLS_S:
+            fresh = await asyncio.to_thread(self.skills.summary)
+            self._summary[:] = [(now or 0.0, fresh)]
+        return self._summary[0][1]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """One task of an order, worked as a child workflow: attempts, reviews, and what came of them."""
 
-import asyncio
 import hashlib
 import json
 import os
@@ -193,10 +192,9 @@ class TaskDesk:
 
     async def _skills(self, role: Role) -> str:
         """Return the skills that the role may load, a line each."""
-        shelf = self._company.kit.skills
-        if shelf is None or not any(fnmatchcase("use_skill", tool) for tool in role.tools):
+        if not any(fnmatchcase("use_skill", tool) for tool in role.tools):
             return ""
-        return await asyncio.to_thread(shelf.summary)
+        return await self._company.kit.skill_lines()
 
     def _actor(self, role: Role, caller: Caller) -> Actor:
         return Actor(caller, self._setting.initiator, _sha256(role.prompt))
