@@ -31,6 +31,7 @@ from swarm.memory.sql import SqlMemory
 from swarm.org.loader import Org, builtin_roles, load_org
 from swarm.runtime.company import Company, Kit
 from swarm.runtime.documents import Documents
+from swarm.runtime.embedding import MeteredEmbedder
 from swarm.runtime.engine import Engine
 from swarm.runtime.intake import Intake
 from swarm.runtime.office import Office
@@ -138,8 +139,13 @@ class App:
     @cached_property
     def memory(self) -> SqlMemory:
         """Return what the company remembers."""
+        model = self.settings.memory.embedding_model
         return SqlMemory(
-            store=self.store, clock=self.clock, ids=self.ids, tombstone=self._tombstone
+            store=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            tombstone=self._tombstone,
+            embedder=MeteredEmbedder(model, lambda: self.company.metered) if model else None,
         )
 
     @cached_property
@@ -295,13 +301,16 @@ class App:
 
     def access(self, model: str) -> ModelAccess:
         """Return the adapter of a model, made on first use."""
-        name = adapter_name(model)
+        is_vectors = model == self.settings.memory.embedding_model
+        name = "embedding" if is_vectors else adapter_name(model)
         if name not in self._llms:
             config = self.settings.llm.model_copy(update={"api_base": self.choice.api_base})
             extra: dict[str, Any] = {"cache": self.home / "cache"} if name == "local" else {}
             self._llms[name] = MODELS.load(name)(config, **extra)
         # An own server serves every model of its adapter: all of them go to its address.
-        is_own = self.choice.is_own_hardware and name == adapter_name(self.choice.model)
+        is_own = self.choice.is_own_hardware and adapter_name(model) == adapter_name(
+            self.choice.model
+        )
         return ModelAccess(self._llms[name], is_own_hardware=is_own)
 
     async def close_models(self) -> None:

@@ -17,6 +17,7 @@ from swarm.ledger.budget import BudgetConfig
 from swarm.ledger.prices import PriceSetting
 from swarm.llm.base import LLMConfig
 from swarm.llm.choose import provider_keys
+from swarm.memory.base import MemoryConfig
 from swarm.runtime.company import LimitsConfig
 from swarm.store.database import sqlite_url
 from swarm.tools.http import WebConfig
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     web: WebConfig = Field(default_factory=WebConfig)
+    memory: MemoryConfig = Field(default_factory=MemoryConfig)
     mcp: McpConfig = Field(default_factory=McpConfig)
 
 

@@ -152,6 +152,7 @@ def approve(*, name: str, tools: Sequence[str], digest: str, as_json: bool) -> i
         raise ConfigError(
             f"MCP server {name!r} offers no tool that can be approved: see `swarm mcp show {name}`."
         )
+    listing.check(tools)
     _confirm(servers, listing, digest)
     # On the record first: an approval that nobody can trace would be worse than one too many there.
     _record(

@@ -216,7 +216,7 @@ class _Library:
     """litellm, imported and silenced."""
 
     def __init__(self, transport: TapedTransport) -> None:
-        litellm = _import_silenced()
+        litellm = import_silenced()
         from litellm.litellm_core_utils.litellm_logging import Logging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
@@ -312,7 +312,7 @@ _ENVIRONMENT = {
 """What litellm reads from the environment and from nowhere else."""
 
 
-def _import_silenced() -> Any:
+def import_silenced() -> Any:
     """Import litellm so that it prints, fetches and reports nothing."""
     os.environ.update(_ENVIRONMENT)  # noqa: TID251 - set, not read; see above
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ MODELS = Registry(
         "litellm": "swarm.llm.litellm:LiteLLM",
         "local": "swarm.llm.local:LocalLLM",
         "fake": "swarm.llm.fake:FakeLLM",
+        "embedding": "swarm.llm.embedding:Embeddings",
     },
 )
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
 from swarm.core.errors import InvalidInput
@@ -15,6 +16,16 @@ from swarm.core.origin import Origin
 INTERNAL = "internal"
 """In an audience: any role, but never while it serves a customer."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+class MemoryConfig(BaseModel):
+    """How memory is searched. Environment: `SWARM_MEMORY__<FIELD>`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    embedding_model: str | None = None
+    """Such as `openai/text-embedding-3-small`: memories are then found by sense too, which costs
+    one small metered call per recall. None finds them by words alone, and asks nobody."""
 
 
 class MemoryKind(StrEnum):
@@ -176,6 +187,10 @@ class Embedder(Protocol):
 
     model: str
     """Names the space of the vectors; those of another model are not compared."""
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether somebody pays for vectors here and now; else recall goes by words, silently."""
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """Return one vector for each text, all of one length.

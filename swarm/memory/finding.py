@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.errors import ModelError
 from swarm.memory import rules
 from swarm.memory.base import Embedder, MemoryItem, Viewer
-from swarm.memory.rows import item_of, traits_of
+from swarm.memory.rows import LIVE, item_of, sight, traits_of, visible
 from swarm.memory.search import CANDIDATE, FullText, Sight
 from swarm.memory.vectors import cosine, pack
 from swarm.memory.words import asked
@@ -27,6 +27,8 @@ BATCH = 500
 """Ids named in one statement: SQLite takes 32,766 values, old builds 999."""
 VECTOR_CANDIDATES = 400
 """Newest visible rows compared by their vectors; more would cost tens of milliseconds."""
+CATCH_UP = 64
+"""Memories that get their vectors before one recall; a full history takes a few recalls."""
 SPARE = 3
 """How many times the wanted number is fetched where some may not fit the tokens."""
 
@@ -52,7 +54,7 @@ class Finder:
         terms = asked(query)
         if not terms:
             return []
-        vector = self._vector_of(query)
+        vector = self._vector_of(query, viewer, now)
         seen = Sight(viewer, now, count=count, has_quarantined=has_quarantined)
 
         def work(connection: Connection) -> list[tuple[float, MemoryItem]]:
@@ -64,10 +66,11 @@ class Finder:
 
         return self._store.read(work)
 
-    def _vector_of(self, text: str) -> bytes | None:
-        if self._embedder is None:
+    def _vector_of(self, text: str, viewer: Viewer | None, now: datetime) -> bytes | None:
+        if self._embedder is None or not self._embedder.is_paid:
             return None
         try:
+            self.embed_missing(limit=CATCH_UP, viewer=viewer, now=now)
             return pack(self._embedder.embed([text])[0])
         except ModelError as error:
             log.warning("recall goes by words alone", reason=str(error))
@@ -101,8 +104,10 @@ class Finder:
                 rows.setdefault(key, seen[key])
         return cosines
 
-    def embed_missing(self, *, limit: int) -> int:
-        """Give vectors to the newest memories that have none; return how many got one.
+    def embed_missing(self, *, limit: int, viewer: Viewer | None, now: datetime) -> int:
+        """Give vectors to the newest visible memories that have none; return how many got one.
+
+        Only what the viewer may see: the texts stand in the ledger of the order that pays.
 
         Raises:
             ModelError: The embedder gave none; nothing was stored.
@@ -111,9 +116,11 @@ class Finder:
             return 0
         model = self._embedder.model
         had = sa.select(memory_vectors.c.memory_id).where(memory_vectors.c.model == model)
-        missing = sa.select(memories.c.id, memories.c.text).where(memories.c.id.not_in(had))
+        missing = sa.select(memories.c.id, memories.c.text).where(
+            memories.c.id.not_in(had), LIVE, visible(viewer)
+        )
         newest = missing.order_by(memories.c.observed_at.desc()).limit(limit)
-        rows = self._store.read(lambda c: c.execute(newest).all())
+        rows = self._store.read(lambda c: c.execute(newest, sight(viewer, now)).all())
         if not rows:
             return 0
         vectors = self._embedder.embed([row.text for row in rows])

@@ -34,6 +34,7 @@ from swarm.memory.shown import age
 from swarm.store.database import Store
 from swarm.store.tables import memories, memory_vectors
 
+_OWNER = Viewer("", is_owner=True)
 _SUBJECT = ("scope", "scope_id", "subject_key")
 _CLAIM = (memories.c.observed_at, memories.c.is_quarantined, memories.c.id)
 
@@ -135,7 +136,7 @@ class SqlMemory:
         Raises:
             ModelError: The embedder gave none; nothing was stored.
         """
-        return self._finder.embed_missing(limit=limit)
+        return self._finder.embed_missing(limit=limit, viewer=_OWNER, now=self._clock.now())
 
     def _index_old_rows(self) -> None:
         """Index rows that an older version, or another hand, wrote; once in this object's life."""

@@ -32,6 +32,7 @@ from swarm.org import briefs, decisions
 from swarm.runtime import outbox, records
 from swarm.runtime.company import Company
 from swarm.runtime.engine import TASK
+from swarm.runtime.embedding import paid_by
 from swarm.runtime.recalling import of_customer, recall
 from swarm.runtime.tasks import ASSUME, reason_of, write_ask
 from swarm.runtime.wording import episode, plan_card
@@ -95,9 +96,12 @@ class OrderDesk:
         """Let the head understand the order."""
         detected = language.detect(state.text)
         viewer = Viewer(self._company.org.head, customer=self._order.customer)
-        recalled = await recall(
-            self._company.memory, state.text, viewer, language=detected, but_of=self._order.id
-        )
+        node = f"frame/{state.retry}"
+        mind = self._mind(node)
+        with paid_by(self._order.id, node, mind.caller):
+            recalled = await recall(
+                self._company.memory, state.text, viewer, language=detected, but_of=self._order.id
+            )
         state = state.model_copy(
             update={
                 "memories": recalled.lines,
@@ -106,7 +110,6 @@ class OrderDesk:
                 "mark": state.mark.joined(recalled.mark),
             }
         )
-        mind = self._mind(f"frame/{state.retry}")
         frame, code = await decide(
             mind,
             self._messages(mind, state, briefs.frame_brief(state)),

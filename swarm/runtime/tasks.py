@@ -48,7 +48,8 @@ from swarm.org import briefs, decisions
 from swarm.org.briefs import MAX_REWORKS
 from swarm.runtime import records
 from swarm.runtime.company import Company
-from swarm.runtime.recalling import BEFORE, recall_once
+from swarm.runtime.embedding import paid_by
+from swarm.runtime.recalling import BEFORE, Remembered, recall_once
 from swarm.store.tables import artifacts, asks
 from swarm.tools.base import Effect, Handoff, Tool, ToolContext
 from swarm.tools.workspace import FileFacts, facts, reading
@@ -156,15 +157,7 @@ class TaskDesk:
         role = self._company.org.role(task.role)
         self.last = state
         node = f"{self._lane(state)}/w{state.attempts}"
-        recalled = await recall_once(
-            self._company.memory,
-            f"{task.title}\n{task.brief}",
-            Viewer(role.name, customer=self._setting.customer),
-            language=self._setting.order.language,
-            books=self._company.effects,
-            key=CallKey(self._order_id, node, BEFORE),
-            actor=self._actor(role, self._mind(role, node).caller),
-        )
+        recalled = await self._recalled(role, node)
         brief = briefs.work_brief(
             self._setting.order,
             self._setting.frame,
@@ -174,9 +167,10 @@ class TaskDesk:
             memories=recalled.lines,
             skills=await self._skills(role),
         )
-        outcome, mark = await self._agent_run(
-            role, node, brief, title=task.title, depth=0, mark=state.mark.joined(recalled.mark)
-        )
+        with paid_by(self._order_id, node, self._mind(role, node).caller):
+            outcome, mark = await self._agent_run(
+                role, node, brief, title=task.title, depth=0, mark=state.mark.joined(recalled.mark)
+            )
         state = state.model_copy(update={"attempts": state.attempts + 1, "mark": mark})
         if isinstance(outcome, Done):
             files = tuple(dict.fromkeys((*state.files, *outcome.files)))
@@ -189,6 +183,21 @@ class TaskDesk:
             state = state.model_copy(update={"status": TaskStatus.FAILED, "reason": reason})
         self.last = state
         return state
+
+    async def _recalled(self, role: Role, node: str) -> Remembered:
+        """Return what the company remembers of such a task."""
+        task = self._setting.task
+        caller = self._mind(role, node).caller
+        with paid_by(self._order_id, node, caller):
+            return await recall_once(
+                self._company.memory,
+                f"{task.title}\n{task.brief}",
+                Viewer(role.name, customer=self._setting.customer),
+                language=self._setting.order.language,
+                books=self._company.effects,
+                key=CallKey(self._order_id, node, BEFORE),
+                actor=self._actor(role, caller),
+            )
 
     async def _skills(self, role: Role) -> str:
         """Return the skills that the role may load, a line each."""

@@ -139,6 +139,18 @@ def test_what_changed_after_it_was_shown_is_not_approved(
     assert not shop.lock.exists()
 
 
+def test_a_name_that_the_server_does_not_offer_leaves_no_approval_on_the_record(
+    shop: Shop, document: Callable[[], Any]
+) -> None:
+    run("show", "shop", "--json")
+    digest = document()["digest"]
+    with pytest.raises(ConfigError, match="offers no tool 'four'"):
+        run("approve", "shop", "--digest", digest, "--tool", "four")
+    # The record is the company's database, which an approval makes where there is none.
+    assert not shop.lock.exists()
+    assert not (shop.lock.parent / "swarm.db").exists()
+
+
 def test_nothing_to_approve_is_said(shop: Shop) -> None:
     shop.offer(tool(description=INJECTION))
     with pytest.raises(ConfigError, match="no tool that can be approved"):

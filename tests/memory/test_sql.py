@@ -155,11 +155,14 @@ class Senses:
     model = "senses-1"
 
     def __init__(self) -> None:
+        self.is_paid = True
         self.is_down = False
+        self.heard: list[str] = []
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         if self.is_down:
             raise Refused("no vectors today", kind="auth")
+        self.heard += texts
         drinks = ("tea", "coffee", "beverage")
         return [[2.0, 0.1] if any(d in t for d in drinks) else [0.1, 2.0] for t in texts]
 
@@ -170,14 +173,25 @@ def test_with_an_embedder_a_memory_is_found_by_its_sense(store: Store) -> None:
     tea = remember(memory, "guests get tea")
     remember(memory, "the door is blue")
     foreign = remember(memory, "coffee", detail=Detail(Scope.CUSTOMER, "c1"))
+    senses.is_paid = False
     assert memory.recall("hot beverage") == []
-    assert memory.embed_missing() == 3
-    assert memory.embed_missing() == 0
+    senses.is_paid = True
     assert [item.id for item in memory.recall("hot beverage")] == [tea]
     served = memory.recall("hot beverage", viewer=Viewer("support", customer="c1"))
     assert {item.id for item in served} == {tea, foreign}
+    assert memory.embed_missing() == 0
     senses.is_down = True
     assert [item.id for item in memory.recall("tea")] == [tea]
+
+
+def test_a_recall_sends_only_what_its_viewer_may_see_to_the_embedder(store: Store) -> None:
+    senses = Senses()
+    memory = opened(store, embedder=senses)
+    remember(memory, "guests get tea")
+    remember(memory, "coffee", detail=Detail(Scope.CUSTOMER, "c1"))
+    memory.recall("hot beverage", viewer=Viewer("support", customer="c2"))
+    assert senses.heard == ["guests get tea", "hot beverage"]
+    assert memory.embed_missing() == 1
 
 
 def test_forgetting_takes_the_vector_too(store: Store) -> None:

@@ -166,6 +166,16 @@ class Listing:
             if tool.offered is not None and tool.state is not ToolState.REFUSED
         )
 
+    def check(self, tools: Sequence[str]) -> None:
+        """Hold names against what can be approved.
+
+        Raises:
+            ConfigError: A name that cannot be approved.
+        """
+        names = {text.name for text in self.approvable}
+        if wrong := next((tool for tool in tools if tool not in names), None):
+            raise ConfigError(f"{self.server} offers no tool {wrong!r} that can be approved.")
+
     @property
     def digest(self) -> str:
         """Return the SHA-256 that names exactly what an approval would pin."""
@@ -280,10 +290,8 @@ class PinBook:
         Raises:
             ConfigError: A name that cannot be approved, or a file that cannot be written.
         """
+        listing.check(tools)
         chosen = {text.name: text for text in listing.approvable}
-        for name in tools:
-            if name not in chosen:
-                raise ConfigError(f"{listing.server} offers no tool {name!r} that can be approved.")
         with self._writing() as lock:
             old = lock.servers.get(listing.server)
             kept = dict(old.tools) if old and tools else {}
