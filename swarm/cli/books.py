@@ -1,12 +1,13 @@
 """Hold the ledger against the budgets: both say what was spent, and must say the same."""
 
 from collections import Counter
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.core.clock import parse_iso
-from swarm.core.money import from_pico, plain
+from swarm.core.money import CostStatus, from_pico, plain
 from swarm.ledger.book import USED
 from swarm.ledger.budget import COMPANY, day_scope, order_scope, task_scope
 from swarm.store.tables import budgets, ledger
@@ -16,10 +17,11 @@ def book_faults(connection: Connection, currency: str) -> list[str]:
     """Return what does not agree, one sentence each; an empty list is a sound ledger.
 
     What was spent in another currency was turned with the rate of its day, which nobody keeps;
-    scopes with such calls are held to their holds alone.
+    scopes with such calls are held to their holds alone. Notional costs count or do not, as the
+    company had set it on their day.
     """
     connection.exec_driver_sql(_ONE_VIEW[connection.dialect.name])
-    spent, held, skipped = _sums(connection, currency)
+    spent, held, skipped, notional = _sums(connection, currency)
     faults = [
         f"call {row.order_id}/{row.node}/{row.seq} is used {row.times} times"
         for row in connection.execute(_TWICE)
@@ -27,7 +29,8 @@ def book_faults(connection: Connection, currency: str) -> list[str]:
     for row in connection.execute(sa.select(budgets).order_by(budgets.c.scope)):
         if row.reserved_pico < 0 or row.spent_pico < 0:
             faults.append(f"budget {row.scope}: a negative amount")
-        if row.scope not in skipped and row.spent_pico != spent[row.scope]:
+        owed = spent[row.scope] - notional[row.scope]
+        if row.scope not in skipped and not owed <= row.spent_pico <= spent[row.scope]:
             faults.append(_differs(row, "spent", row.spent_pico, spent[row.scope]))
         if row.reserved_pico != held[row.scope]:
             faults.append(_differs(row, "held", row.reserved_pico, held[row.scope]))
@@ -48,9 +51,19 @@ _TWICE = (
 )
 
 
-def _sums(connection: Connection, currency: str) -> tuple[Counter[str], Counter[str], set[str]]:
+class _Sums(NamedTuple):
+    """What calls cost, hold, have in another currency, and cost by list price alone."""
+
+    spent: Counter[str]
+    held: Counter[str]
+    skipped: set[str]
+    notional: Counter[str]
+
+
+def _sums(connection: Connection, currency: str) -> "_Sums":
     """Sum up what calls cost and hold, by the scopes they were charged to, in 1e-12 parts."""
     spent: Counter[str] = Counter()
+    notional: Counter[str] = Counter()
     held: Counter[str] = Counter()
     skipped: set[str] = set()
     columns = (
@@ -60,6 +73,7 @@ def _sums(connection: Connection, currency: str) -> tuple[Counter[str], Counter[
         ledger.c.cost_pico,
         ledger.c.reserved_pico,
         ledger.c.currency,
+        ledger.c.cost_status,
     )
     for row in connection.execute(sa.select(*columns)):
         scopes = [order_scope(row.order_id), day_scope(parse_iso(row.started_at)), COMPANY]
@@ -70,7 +84,9 @@ def _sums(connection: Connection, currency: str) -> tuple[Counter[str], Counter[
         for scope in scopes:
             spent[scope] += row.cost_pico
             held[scope] += row.reserved_pico
-    return spent, held, skipped
+            if row.cost_status == CostStatus.NOTIONAL:
+                notional[scope] += row.cost_pico
+    return _Sums(spent, held, skipped, notional)
 
 
 def _differs(row: sa.Row[tuple[object, ...]], word: str, budget: int, calls: int) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 
 from swarm.core.chat import Message, ModelRequest, RawAnswer
 from swarm.core.clock import Clock, iso, parse_iso
-from swarm.core.errors import BadAnswer, Cancelled, ModelError, Transient
+from swarm.core.errors import BadAnswer, Cancelled, ConfigError, ModelError, Transient
 from swarm.core.money import CostStatus, to_pico
 from swarm.core.order import OrderStatus
 from swarm.core.usage import Usage
 from swarm.ledger import budget
-from swarm.ledger.prices import Price
+from swarm.ledger.price_rates import Price
+from swarm.ledger.usage_estimate import estimated_parts
 from swarm.store.database import Store
 from swarm.store.tables import ledger, orders, tasks
 
@@ -61,14 +63,18 @@ class Charge:
     """What an answer cost."""
 
     amount: Decimal
+    """Where the status is `unpriced`, what is known of it: a lower bound."""
     currency: str
     status: CostStatus
     price_id: str | None
-
-    @classmethod
-    def unknown(cls, currency: str) -> "Charge":
-        """Say that nobody knows; never counted as zero."""
-        return cls(Decimal(0), currency, CostStatus.UNPRICED, None)
+    usage: Usage | None = None
+    """None where the answer's own account of it has to do."""
+    provider: str | None = None
+    service_tier: str | None = None
+    parts: str | None = None
+    """JSON of the priced parts."""
+    listed: Decimal | None = None
+    listed_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,9 @@ class Attempt:
     model: str
     quote: Quote
     scopes: tuple[str, ...]
+    prompt_bytes: int
+    """Of the request as it is asked, in UTF-8."""
+    started_at: datetime
 
 
 class Book:
@@ -93,12 +102,14 @@ class Book:
         currency: str,
         rates: dict[str, Decimal],
         day_limit: Decimal | None,
+        counts_notional: bool = True,
     ) -> None:
         self._store = store
         self._clock = clock
         self._currency = currency
         self._rates = rates
         self._day_limit = day_limit
+        self._counts_notional = counts_notional
         self._known_day = ""
         self._last_messages: dict[tuple[str, str], tuple[int, tuple[Message, ...], str]] = {}
 
@@ -106,10 +117,21 @@ class Book:
         """Turn an amount into the company's currency; raises ConfigError without a rate."""
         return budget.convert(amount, currency, self._currency, self._rates)
 
+    def binds(self, status: CostStatus) -> bool:
+        """Say whether a cost uses budgets up."""
+        return self._counts_notional or status is not CostStatus.NOTIONAL
+
     async def open(
-        self, key: CallKey, request: ModelRequest, caller: Caller, *, quote: Quote, digest: str
+        self, key: CallKey, request: ModelRequest, caller: Caller, *, quote: Quote, text: str
     ) -> Attempt | RawAnswer:
         """Reserve the worst case and write the intent, or return the answer already on the books.
+
+        Args:
+            key: Which call of which order.
+            request: What will be asked.
+            caller: On whose behalf.
+            quote: The bound of its price.
+            text: The request in canonical JSON.
 
         Raises:
             LimitExceeded: A budget does not cover it; nothing was written.
@@ -118,7 +140,7 @@ class Book:
         base, prompt = self._prompt(key, request)
         now = self._clock.now()
         worst_pico = to_pico(quote.worst)
-
+        size = len(text.encode())
         values = {
             "order_id": key.order_id,
             "task_id": caller.task_id,
@@ -127,7 +149,7 @@ class Book:
             "state": INTENT,
             "role": caller.role,
             "model": request.model,
-            "digest": digest,
+            "digest": digest_of(text),
             "prompt": prompt,
             "prompt_base": base,
             "reserved_pico": worst_pico,
@@ -151,16 +173,20 @@ class Book:
             result = connection.execute(_INSERT, {**values, "attempt": attempts + 1})
             assert result.inserted_primary_key is not None
             row_id = int(result.inserted_primary_key[0])
-            return Attempt(row_id, key, request.model, quote, tuple(scopes))
+            return Attempt(row_id, key, request.model, quote, tuple(scopes), size, now)
 
         opened = await self._store.awrite(work)
         self._known_day = day
         return opened
 
     async def settle(self, attempt: Attempt, answer: RawAnswer, charge: Charge) -> RawAnswer:
-        """Charge an answer and store it; return the one in use, which may be another run's."""
-        cost_pico = to_pico(self.to_company(charge.amount, charge.currency))
-        values = _answer_values(answer) | {
+        """Charge an answer and store it; return the one in use, which may be another run's.
+
+        Of an answer that nobody can price, what is not known to be spent stays held until the order
+        ends: a budget that forgot it would never fire.
+        """
+        cost_pico, is_known = self._owed(charge)
+        values = _answer_values(answer, charge) | {
             "cost_pico": to_pico(charge.amount),
             "currency": charge.currency,
             "cost_status": charge.status.value,
@@ -171,12 +197,13 @@ class Book:
         def work(connection: Connection) -> RawAnswer:
             found = connection.execute(_HOLD_AND_USED, {"row_id": attempt.row_id}).one()
             is_late = found.used_id is not None
+            kept = 0 if is_known else max(0, found.reserved_pico - cost_pico)
             state = {"row_id": attempt.row_id, "state": SUPERSEDED if is_late else USED}
-            connection.execute(_CLOSE, {**values, **state})
+            connection.execute(_CLOSE, {**values, **state, "reserved_pico": kept})
             budget.settle(
                 connection,
                 list(attempt.scopes),
-                reserved_pico=found.reserved_pico,
+                reserved_pico=found.reserved_pico - kept,
                 cost_pico=cost_pico,
             )
             if not is_late:
@@ -188,6 +215,17 @@ class Book:
         except IntegrityError:
             # On Postgres two runs may settle at the same moment; the second look finds the first.
             return await self._store.awrite(work)
+
+    def _owed(self, charge: Charge) -> tuple[int, bool]:
+        """Return what a charge takes from budgets, in 1e-12 parts, and whether that is all of it."""
+        if not self.binds(charge.status):
+            return 0, True
+        try:
+            amount = self.to_company(charge.amount, charge.currency)
+        except ConfigError:
+            # The provider named a cost in a currency without a rate: it is kept apart, not lost.
+            return 0, False
+        return to_pico(amount), charge.status is not CostStatus.UNPRICED
 
     async def fail(self, attempt: Attempt, error: ModelError) -> None:
         """Close an attempt without an answer.
@@ -210,6 +248,7 @@ class Book:
                     ended_at=iso(self._clock.now()),
                     error_kind=error.kind,
                     error_text=str(error)[:500],
+                    parts=_estimate(attempt) if may_be_owed else None,
                 )
             )
             if not may_be_owed:
@@ -280,11 +319,11 @@ _CLOSE = (
     ledger.update()
     .where(ledger.c.id == sa.bindparam("row_id"))
     .values(
-        reserved_pico=0,
         **{
             name: sa.bindparam(name)
             for name in [
                 "state",
+                "reserved_pico",
                 "answer",
                 "answered_model",
                 "raw_usage",
@@ -294,6 +333,14 @@ _CLOSE = (
                 "cache_write_tokens",
                 "output_tokens",
                 "reasoning_tokens",
+                "cache_write_1h_tokens",
+                "audio_tokens",
+                "tool_tokens",
+                "provider",
+                "service_tier",
+                "parts",
+                "listed_pico",
+                "listed_currency",
                 "cost_pico",
                 "currency",
                 "cost_status",
@@ -348,11 +395,10 @@ def check_claim(connection: Connection, order_id: str, caller: Caller) -> None:
 
 
 def release_holds(connection: Connection, order_id: str) -> None:
-    """Give back what calls without an answer still hold, when their order ends."""
+    """Give back what calls without an answer or a price still hold, when their order ends."""
     held = connection.execute(
         sa.select(ledger.c.id, ledger.c.task_id, ledger.c.reserved_pico, ledger.c.started_at).where(
             ledger.c.order_id == order_id,
-            ledger.c.state.in_([INTENT, FAILED]),
             ledger.c.reserved_pico > 0,
         )
     ).all()
@@ -394,13 +440,8 @@ def recorded_answer(row: "Row[Any]") -> RawAnswer:
     """Return the answer that a ledger row holds."""
     usage = None
     if row.input_tokens is not None:
-        usage = Usage(
-            input_tokens=row.input_tokens,
-            cache_read_tokens=row.cache_read_tokens,
-            cache_write_tokens=row.cache_write_tokens,
-            output_tokens=row.output_tokens,
-            reasoning_tokens=row.reasoning_tokens,
-        )
+        # Rows of before a bucket was kept apart have none of it.
+        usage = Usage(**{name: getattr(row, name) or 0 for name in _USAGE_COLUMNS})
     return RawAnswer(
         body=json.loads(row.answer),
         model=row.answered_model,
@@ -410,16 +451,31 @@ def recorded_answer(row: "Row[Any]") -> RawAnswer:
     )
 
 
-def _answer_values(answer: RawAnswer) -> dict[str, Any]:
+def _answer_values(answer: RawAnswer, charge: Charge) -> dict[str, Any]:
     values: dict[str, Any] = {
         "answer": json.dumps(answer.body, ensure_ascii=False),
         "answered_model": answer.model,
         "raw_usage": json.dumps(answer.raw_usage, ensure_ascii=False),
         "latency_s": round(answer.latency_s, 6),
+        "provider": charge.provider,
+        "service_tier": charge.service_tier,
+        "parts": charge.parts,
+        "listed_pico": None if charge.listed is None else to_pico(charge.listed),
+        "listed_currency": charge.listed_currency,
     }
-    for name in Usage.__dataclass_fields__:
-        values[name] = None if answer.usage is None else getattr(answer.usage, name)
+    usage = charge.usage or answer.usage
+    for name in _USAGE_COLUMNS:
+        values[name] = None if usage is None else getattr(usage, name)
     return values
+
+
+_USAGE_COLUMNS = tuple(Usage.__dataclass_fields__)
+
+
+def _estimate(attempt: Attempt) -> str | None:
+    """Return what an attempt without an answer may have cost, as JSON of its parts."""
+    parts = estimated_parts(attempt.quote.price, prompt_bytes=attempt.prompt_bytes, answer=None)
+    return json.dumps(parts) if parts else None
 
 
 def _call(key: CallKey) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class BudgetConfig(BaseModel):
     """The most the company may spend in its life."""
     sign_above: Decimal | None = Field(default=Decimal(5), ge=0)
     """A plan whose forecast reaches above this needs the founder's signature; None: never."""
+    notional: bool = True
+    """Whether calls that a subscription covers use budgets up, at the price stated for them. A
+    hard stop that sleeps on them lets a plan's own limits stop the work instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from decimal import Decimal
 
 from swarm.core.order import Forecast, Plan
 from swarm.core.usage import Usage
-from swarm.ledger.prices import Price, PriceBook, UnknownPrice
+from swarm.ledger.price_rates import Price
+from swarm.ledger.prices import PriceBook, UnknownPrice
 
 SMALL = Usage(input_tokens=1_500, output_tokens=300)
 """A call of an order that goes smoothly: the prompt of a role and a brief, a short answer."""

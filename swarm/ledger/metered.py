@@ -5,18 +5,24 @@ stored answer is returned and no provider hears of it.
 """
 
 import asyncio
+import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from typing import Any
 
 from swarm.core.chat import ModelRequest, RawAnswer
 from swarm.core.clock import Clock
 from swarm.core.errors import BadAnswer, ModelError, SwarmError, Transient
-from swarm.core.money import CostStatus
-from swarm.ledger.book import Attempt, Book, Caller, CallKey, Charge, Quote, canonical, digest_of
-from swarm.ledger.prices import Price, PriceBook, UnknownPrice
+from swarm.core.lane import LANE, lane_of
+from swarm.core.usage_counts import UnknownShapeError, UsageFaultError, amount
+from swarm.core.usage_reading import read
+from swarm.ledger.book import Attempt, Book, Caller, CallKey, Charge, Quote, canonical
+from swarm.ledger.prices import PriceBook, UnknownPrice
+from swarm.ledger.pricing import price_usage
+from swarm.ledger.usage_estimate import estimated_parts
 from swarm.llm.base import LLM, LLMConfig
 
 
@@ -87,15 +93,14 @@ class Metered:
                 await asyncio.wait_for(self._quiet.wait(), grace_s)
 
     async def _call_model(self, key: CallKey, request: ModelRequest, caller: Caller) -> RawAnswer:
+        LANE.set(lane_of(key.order_id, key.node, key.seq))
         text = canonical(request)
         quote = self._quote(request, text)
         for tries in range(1, self._config.max_attempts + 1):
             if self._is_closing:
                 # The process ends; the next one takes this call up from its intent.
                 await asyncio.Event().wait()
-            opened = await self._book.open(
-                key, request, caller, quote=quote, digest=digest_of(text)
-            )
+            opened = await self._book.open(key, request, caller, quote=quote, text=text)
             if isinstance(opened, RawAnswer):
                 return opened
             self._in_flight += 1
@@ -137,34 +142,60 @@ class Metered:
             if self._access(request.model).is_own_hardware or self._config.allow_unpriced:
                 return Quote(price=None, worst=Decimal(0), currency=self._currency)
             raise
+        if not self._book.binds(price.status):
+            return Quote(price=price, worst=Decimal(0), currency=price.currency)
         worst = self._prices.worst_case(
-            price, prompt_bytes=len(text.encode()), max_output_tokens=request.max_output_tokens
+            price,
+            prompt_bytes=len(text.encode()),
+            max_output_tokens=request.max_output_tokens,
+            has_sound=_has_more_than_text(request),
         )
         in_company = self._book.to_company(worst.amount, worst.currency)
         return Quote(price=price, worst=in_company, currency=price.currency)
 
     def _charge(self, attempt: Attempt, answer: RawAnswer) -> Charge:
-        if answer.reported_cost is not None:
-            reported = _decimal(answer.reported_cost)
-            if reported is not None:
-                return Charge(reported, "USD", CostStatus.PAID, "reported by the provider")
-        price = self._price_of_answer(attempt, answer)
-        if answer.usage is None or price is None:
-            return Charge.unknown(attempt.quote.currency)
-        cost = self._prices.cost(answer.usage, price)
-        return Charge(cost.amount, cost.currency, price.status, price.id)
-
-    def _price_of_answer(self, attempt: Attempt, answer: RawAnswer) -> Price | None:
-        """Return the row of the model that answered, which is the one that bills."""
-        if answer.model == attempt.model:
-            return attempt.quote.price
-        try:
-            return self._prices.find_answer(
-                asked=attempt.model, answered=answer.model, at=self._clock.now()
+        """Price an answer by the model that gave it, as of the moment it was asked for."""
+        tier = answer.body.get("service_tier")
+        model = self._billing_model(attempt, answer)
+        provider = self._prices.provider_of(model)
+        call = price_usage(
+            self._prices,
+            provider=provider,
+            model=model,
+            usage=_told(answer),
+            at=attempt.started_at,
+            tier=tier if isinstance(tier, str) else None,
+            reported=amount(answer.reported_cost),
+            asked=attempt.model,
+        )
+        parts = [part.as_json() for part in call.parts]
+        if not parts:
+            parts = estimated_parts(
+                attempt.quote.price, prompt_bytes=attempt.prompt_bytes, answer=answer
             )
-        except UnknownPrice:
-            # An alias the book does not list: the asked model's row is the nearest.
-            return attempt.quote.price
+        return Charge(
+            amount=call.amount or Decimal(0),
+            currency=call.currency if call.amount is not None else attempt.quote.currency,
+            status=call.status,
+            price_id=call.price_id,
+            usage=call.usage,
+            provider=provider or None,
+            service_tier=call.service_tier,
+            parts=json.dumps(parts) if parts else None,
+            listed=call.listed,
+            listed_currency=call.listed_currency or call.currency,
+        )
+
+    def _billing_model(self, attempt: Attempt, answer: RawAnswer) -> str:
+        """Return the name of the model that answered, which is the one that bills.
+
+        Where the book does not list it, it is taken for an alias: the asked model is the nearest.
+        """
+        if answer.model == attempt.model:
+            return attempt.model
+        name = self._prices.answering(asked=attempt.model, answered=answer.model)
+        is_listed = self._prices.lookup(name, at=attempt.started_at) is not None
+        return name if is_listed else attempt.model
 
     def _pause(self, error: Transient, tries: int) -> float | None:
         """Return how long to wait before the next try, or None to give up."""
@@ -179,9 +210,43 @@ class Metered:
         return ceiling * (0.5 + self._jitter() / 2)
 
 
-def _decimal(text: str) -> Decimal | None:
+def _told(answer: RawAnswer) -> Mapping[str, Any]:
+    """Return what an answer says of its usage: in the provider's words, or in the adapter's count.
+
+    An adapter that reads a provider's words for us is believed where we do not know them.
+    """
     try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return None
-    return value if value.is_finite() and value >= 0 else None
+        read(answer.raw_usage)
+    except UnknownShapeError:
+        pass
+    except UsageFaultError:
+        if answer.raw_usage:
+            return answer.raw_usage
+    else:
+        return answer.raw_usage
+    counted = answer.usage
+    if counted is None:
+        return answer.raw_usage
+    written = counted.cache_write_tokens + counted.cache_write_1h_tokens
+    return {
+        "input_tokens": counted.input_tokens + counted.audio_tokens + counted.tool_tokens,
+        "cache_read_input_tokens": counted.cache_read_tokens,
+        "cache_creation_input_tokens": written,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": counted.cache_write_tokens,
+            "ephemeral_1h_input_tokens": counted.cache_write_1h_tokens,
+        },
+        "output_tokens": counted.output_tokens,
+        "output_tokens_details": {"thinking_tokens": counted.reasoning_tokens},
+    }
+
+
+def _has_more_than_text(request: ModelRequest) -> bool:
+    """Say whether a prompt holds anything but text, which may cost more by the token."""
+    for message in request.messages:
+        content = message.get("content")
+        if isinstance(content, list) and any(
+            not isinstance(part, dict) or part.get("type") != "text" for part in content
+        ):
+            return True
+    return False

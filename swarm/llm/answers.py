@@ -2,19 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from swarm.core.money import plain
 from swarm.core.usage import Usage
+from swarm.core.usage_counts import UsageFaultError
+from swarm.core.usage_reading import read
+from swarm.core.usage_reading import reported_cost as cost_in
 
 Document: TypeAlias = dict[str, Any]
-
-MAX_TOKENS = 10**12
-"""A count above this is a mistake of the provider."""
-
-XAI_TICKS_PER_USD = 10**10
-"""Source: docs.x.ai, `usage.cost_in_usd_ticks`."""
 
 
 def read_documents(content: bytes, *, is_events: bool) -> list[Document]:
@@ -157,71 +153,19 @@ def provider_usage(documents: list[Document]) -> Document:
 
 
 def read_usage(raw: Mapping[str, Any]) -> Usage | None:
-    """Sort a usage object of the chat-completions shape into disjoint buckets.
-
-    There the prompt's count includes what was read from and written to a cache. Some providers
-    leave reasoning out of `completion_tokens`: their total, or a reasoning count above it, tells.
+    """Sort a usage object into disjoint buckets, whichever provider's shape it has.
 
     Returns:
         None where a count is missing, negative, no integer, or contradicts another: what nobody
         can know is unpriced, not guessed.
     """
-    prompt = _mapping(raw.get("prompt_tokens_details"))
-    answer = _mapping(raw.get("completion_tokens_details"))
     try:
-        total_in, output = _count(raw["prompt_tokens"]), _count(raw["completion_tokens"])
-        read = _first(prompt, "cached_tokens", raw, "cache_read_input_tokens")
-        written = _first(prompt, "cache_write_tokens", prompt, "cache_creation_tokens")
-        written = written or _first(raw, "cache_creation_input_tokens", prompt, "")
-        reasoning = _first(answer, "reasoning_tokens", raw, "reasoning_tokens")
-        total = _first(raw, "total_tokens", raw, "")
-    except (KeyError, ValueError):
+        return read(raw).usage()
+    except UsageFaultError:
         return None
-    if read + written > total_in:
-        return None
-    if reasoning > output or (reasoning and total == total_in + output + reasoning):
-        output += reasoning
-    return Usage(
-        input_tokens=total_in - read - written,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=output,
-        reasoning_tokens=reasoning,
-    )
-
-
-def _first(one: Mapping[str, Any], name: str, other: Mapping[str, Any], second: str) -> int:
-    for holder, key in ((one, name), (other, second)):
-        if holder.get(key) is not None:
-            return _count(holder[key])
-    return 0
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_TOKENS:
-        raise ValueError("not a count")
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def reported_cost(raw: Mapping[str, Any]) -> str | None:
-    """Return what the provider says the call cost, in USD, as a decimal text; None if it is silent.
-
-    `usage.cost` is OpenRouter's (Perplexity's holds a `total_cost`), `cost_in_usd_ticks` is xAI's.
-    """
-    ticks = raw.get("cost_in_usd_ticks")
-    if type(ticks) is int and ticks >= 0:
-        return plain(Decimal(ticks) / XAI_TICKS_PER_USD)
-    cost = raw.get("cost")
-    if isinstance(cost, dict):
-        cost = cost.get("total_cost")
-    if isinstance(cost, bool) or not isinstance(cost, int | float | str):
-        return None
-    try:
-        amount = Decimal(str(cost))
-    except InvalidOperation:
-        return None
-    return plain(amount) if amount.is_finite() and amount >= 0 else None
+    """Return what the provider says the call cost, in USD, as a decimal text; None if silent."""
+    cost = cost_in(raw)
+    return None if cost is None else plain(cost)

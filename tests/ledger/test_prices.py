@@ -387,8 +387,11 @@ def test_a_file_that_is_no_price_book_is_a_configuration_error(tmp_path: Path, t
 def test_every_line_that_ships_can_be_read_and_is_dated() -> None:
     document = json.loads(BOOK.read_text())
 
-    assert BOOK.stat().st_size < 400_000
-    assert len(document["prices"]) == len(SHIPPED.models()) > 500
+    assert BOOK.stat().st_size < 800_000
+    assert len({row["model"] for row in document["prices"]}) == len(SHIPPED.models()) > 1500
+    for row in document["prices"]:
+        assert date.fromisoformat(row["read"]) >= date(2026, 11, 22)
+        assert row["source"] in document["sources"]
     for model in SHIPPED.models():
         price = SHIPPED.find(model, at=NOW)
         assert price.model == model
@@ -402,3 +405,38 @@ def test_reading_the_book_imports_no_model_library() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("dear", "bucket"),
+    [
+        ({"cache_write_1h": "0.00001"}, {"cache_write_1h_tokens": 100_000}),
+        ({"audio_input": "0.00001"}, {"audio_tokens": 100_000}),
+        ({"cache_read": "0.00001"}, {"cache_read_tokens": 100_000}),
+    ],
+)
+def test_the_worst_case_covers_a_bucket_dearer_than_all_others(
+    tmp_path: Path, dear: dict[str, str], bucket: dict[str, int]
+) -> None:
+    book = book_of(tmp_path, line("acme/one", **dear))
+    price = book.find("acme/one", at=NOW)
+
+    worst = book.worst_case(price, prompt_bytes=100_000, max_output_tokens=0)
+
+    assert worst.amount >= book.cost(Usage(**bucket), price).amount == 1
+
+
+def test_text_alone_is_not_bounded_by_the_price_of_sound(tmp_path: Path) -> None:
+    book = book_of(tmp_path, line("acme/one", audio_input="0.00001"))
+    price = book.find("acme/one", at=NOW)
+
+    text = book.worst_case(price, prompt_bytes=1_000, max_output_tokens=0, has_sound=False)
+
+    assert text.amount == Decimal("0.001512")
+
+
+def test_a_bucket_without_a_price_is_no_zero(tmp_path: Path) -> None:
+    book = book_of(tmp_path, line("acme/one", cache_write="0.000002"))
+
+    with pytest.raises(ValueError, match="no price for cache_write_1h"):
+        book.cost(Usage(cache_write_1h_tokens=1), book.find("acme/one", at=NOW))
