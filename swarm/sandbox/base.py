@@ -1,6 +1,6 @@
 """What a sandbox does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """What a command, with all that it started, used of the machine.
+
+    Memory is looked at 20 times a second. Processor time is exact where the sandbox's own launcher
+    is told it by the kernel (`landlock`); else it is what the last look showed, so that up to a
+    twentieth of a second at the end is missing.
+    """
+
+    elapsed_s: float
+    cpu_s: float
+    memory_mib_s: float
+    """Memory held, summed over time."""
+    peak_mib: float
+
+
+@dataclass(frozen=True, slots=True)
 class CommandResult:
     """What a command left behind. `exit_code` is 124 after a timeout."""
 
@@ -35,6 +51,8 @@ class CommandResult:
     stdout: str
     stderr: str
     is_timed_out: bool = False
+    used: Used | None = field(default=None, compare=False)
+    """None where nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,10 @@ class _Namespace:
                 if str((process / "ns/pid").readlink()) == self._name:
                     yield process
 
+    def root(self) -> Path | None:
+        # The namespace's first process: whatever is left without a parent is its child.
+        return None if self._child is None else Path("/proc", str(self._child))
+
     def kill(self) -> None:
         if self._process.returncode is not None:
             return

@@ -6,16 +6,19 @@ import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from swarm.core.errors import ConfigError
-from swarm.sandbox.base import KILLED, TIMED_OUT, CommandResult, Limits
+from swarm.sandbox.base import KILLED, TIMED_OUT, CommandResult, Limits, Used
 from swarm.sandbox.output import CHUNK_BYTES, Kept
 from swarm.sandbox.watch import Watch
 
 _END = "exit-code"
 """Under this name a sandbox tells how the command ended, in its last line."""
+_CPU = "cpu-us"
+"""Under this name a sandbox that knows it tells the processor time of all that ran in it."""
 _TO_BEGIN_S = 5
 """How long a sandbox that is to be ended may take to say that it has begun."""
 _TO_END_S = 10
@@ -30,6 +33,9 @@ class Hold(Protocol):
 
     def processes(self) -> Iterable[Path]:
         """Give the folders in `/proc` of what runs for the command."""
+
+    def root(self) -> Path | None:
+        """Give the folder of what takes in the times of those that ended; None before it runs."""
 
     def kill(self) -> None:
         """End everything; may be asked more than once."""
@@ -54,6 +60,7 @@ class Guest:
         self._hold = hold
         self._limits = limits
         self._is_told = asyncio.Event()
+        self._observed: Watch | None = None
 
     async def finish(self, folders: tuple[Path, ...]) -> bool:
         """Wait for the end, or make it at a limit or when cancelled; return whether time was up.
@@ -73,12 +80,22 @@ class Guest:
 
     def result(self, *, is_timed_out: bool) -> CommandResult:
         """Tell a command's own end from one that a limit made."""
-        stdout, stderr = self.stdout.text(), self.stderr.text()
+        stdout, stderr, used = self.stdout.text(), self.stderr.text(), self.used()
         if is_timed_out:
-            return CommandResult(TIMED_OUT, stdout, stderr, is_timed_out=True)
+            return CommandResult(TIMED_OUT, stdout, stderr, is_timed_out=True, used=used)
         if self.broken_limit is not None:
-            return CommandResult(KILLED, stdout, f"{stderr}\n[ended: {self.broken_limit}]".lstrip())
-        return CommandResult(self.facts.get(_END, KILLED), stdout, stderr)
+            stderr = f"{stderr}\n[ended: {self.broken_limit}]".lstrip()
+            return CommandResult(KILLED, stdout, stderr, used=used)
+        return CommandResult(self.facts.get(_END, KILLED), stdout, stderr, used=used)
+
+    def used(self) -> Used | None:
+        """Return what the command used; None where it ended before anybody looked."""
+        if self._observed is None:
+            return None
+        used = self._observed.used()
+        if _CPU in self.facts:
+            used = replace(used, cpu_s=self.facts[_CPU] / 10**6)
+        return used
 
     async def _work(self, folders: tuple[Path, ...]) -> None:
         watching = asyncio.ensure_future(self._watch(folders))
@@ -101,6 +118,8 @@ class Guest:
         try:
             async for line in self._status:
                 self.facts |= json.loads(line)
+                if _END in self.facts and self._observed is not None:
+                    self._observed.look_at_root()
                 if not self._is_told.is_set():
                     self._hold.told(self.facts)
                     self._is_told.set()
@@ -112,7 +131,9 @@ class Guest:
 
     async def _watch(self, folders: tuple[Path, ...]) -> None:
         try:
-            watch = await asyncio.to_thread(Watch, self._hold.processes, self._limits, folders)
+            hold = self._hold
+            watch = await asyncio.to_thread(Watch, hold.processes, hold.root, self._limits, folders)
+            self._observed = watch
             self.broken_limit = await watch.broken_limit()
         except asyncio.CancelledError:
             return

@@ -199,6 +199,9 @@ class _Tree:
         self._seen = {number: birth(number) for number in found}
         return (Path("/proc", str(number)) for number in found)
 
+    def root(self) -> Path | None:
+        return Path("/proc", str(self._process.pid))
+
     def kill(self) -> None:
         if self._control is not None:
             os.close(self._control)

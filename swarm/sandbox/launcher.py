@@ -66,7 +66,10 @@ class Launcher:
         self._end()
         if not is_own_end:
             self._clear()
-        self._tell(words or {"exit-code": self._exit_code} if self._exit_code is not None else {})
+        ended: dict[str, Any] = {}
+        if self._exit_code is not None:
+            ended = {**words} or {"exit-code": self._exit_code}
+        self._tell({**ended, "cpu-us": _used_us()})
 
     def _meet(self, ours: socket.socket) -> tuple[Supervisor | None, dict[str, str]]:
         """Take over the listener; return it, or what kept the command from beginning."""
@@ -130,6 +133,12 @@ class Launcher:
         # Whoever listened may be gone.
         with suppress(BrokenPipeError):
             os.write(self._plan["status"], json.dumps(facts).encode() + b"\n")
+
+
+def _used_us() -> int:
+    """Return the processor time of all that ran here and ended, and of this process."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+    return round(sum(facts.ru_utime + facts.ru_stime for facts in used) * 10**6)
 
 
 def _become(plan: dict[str, Any], parent: socket.socket) -> NoReturn:

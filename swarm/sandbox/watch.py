@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from swarm.sandbox.base import Limits
+from swarm.sandbox.base import Limits, Used
 
 PERIOD_S = 0.05
 """Short enough that a fork bomb makes hundreds, not hundreds of thousands."""
@@ -25,18 +25,25 @@ LEAST_FREE_BYTES = 64 * 1024 * 1024
 _SOON_BYTES = 64 * 1024 * 1024
 """Folders are measured at once when the whole disk lost so much since the last time."""
 _BLOCK = 512
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 Processes = Callable[[], Iterable[Path]]
 """Find the processes of a sandbox, as folders of `/proc`; its own helpers left out."""
+Root = Callable[[], Path | None]
+"""Find the process that takes in the times of those of a sandbox that have ended."""
 
 
 class Watch:
     """One sandbox's use of the machine, held against its limits."""
 
-    def __init__(self, processes: Processes, limits: Limits, folders: tuple[Path, ...]) -> None:
+    def __init__(
+        self, processes: Processes, root: Root, limits: Limits, folders: tuple[Path, ...]
+    ) -> None:
         """`folders` are those that the sandbox can fill; they are measured now."""
         self._processes = processes
+        self._root = root
         self._limits = limits
+        self._use = _Use(time.monotonic())
         self._disk = _Disk(folders)
         # What was there before is not this command's doing, and a command must be able to delete.
         self._bytes = max(limits.disk_bytes, self._disk.usage.size)
@@ -50,8 +57,25 @@ class Watch:
                 return broken
             await asyncio.sleep(PERIOD_S)
 
+    def used(self) -> Used:
+        """Return what was used up to the last look, and the time up to now."""
+        return self._use.until(time.monotonic())
+
+    def look_at_root(self) -> None:
+        """Take in what ended since the last look, at the very end."""
+        if (root := self._root()) is not None:
+            self._use.saw_ticks(_ticks(root))
+
     def _broken(self) -> str | None:
         tally = _Tally()
+        try:
+            return self._broken_by(tally)
+        finally:
+            root = self._root()
+            ended = 0 if root is None else _ticks(root)
+            self._use.saw(tally.ticks + ended, tally.memory_kib, time.monotonic())
+
+    def _broken_by(self, tally: "_Tally") -> str | None:
         for process in self._processes():
             # A process may end at any moment, and others may not be looked at.
             with suppress(OSError):
@@ -77,10 +101,42 @@ class Watch:
 
 
 @dataclass(slots=True)
+class _Use:
+    """What a sandbox used since it began."""
+
+    began_s: float
+    looked_s: float = 0.0
+    ticks: int = 0
+    held_kib: int = 0
+    peak_kib: int = 0
+    kib_s: float = 0.0
+
+    def saw(self, ticks: int, held_kib: int, now_s: float) -> None:
+        # What a process held between two looks is taken to lie between what the looks showed.
+        since_s = self.looked_s or self.began_s
+        self.kib_s += (self.held_kib + held_kib) / 2 * (now_s - since_s)
+        self.looked_s, self.held_kib = now_s, held_kib
+        self.peak_kib = max(self.peak_kib, held_kib)
+        self.saw_ticks(ticks)
+
+    def saw_ticks(self, ticks: int) -> None:
+        # A process that ends during a look may be missed by it; time used does not go back.
+        self.ticks = max(self.ticks, ticks)
+
+    def until(self, now_s: float) -> Used:
+        last = self.held_kib * (now_s - (self.looked_s or now_s))
+        return Used(
+            now_s - self.began_s, self.ticks / _TICKS_PER_S, (self.kib_s + last) / 1024, self.peak_kib / 1024
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
 class _Tally:
     """What the processes of a sandbox hold together."""
 
     tasks: int = 0
+    ticks: int = 0
+    """Processor time of the living, with that of their children who ended."""
     memory_kib: int = 0
     unlinked: dict[tuple[int, int], int] = field(default_factory=dict)
     """Bytes of files without a name, by device and inode: no walk through folders finds them."""
@@ -89,6 +145,7 @@ class _Tally:
         # A folder has a link for each folder in it, and two of its own.
         self.tasks += (process / "task").stat().st_nlink - 2
         self.memory_kib += _held_kib(process)
+        self.ticks += _ticks(process)
         for name in os.listdir(process / "fd"):  # noqa: PTH208  # many, and often
             with suppress(OSError):
                 self._add_file(process / "fd" / name)
@@ -104,6 +161,15 @@ class _Tally:
         # Such a file has no disk below it: its pages are memory, and belong to no process.
         if str(descriptor.readlink()).startswith("/memfd:"):
             self.memory_kib += facts.st_blocks * _BLOCK // 1024
+
+
+def _ticks(process: Path) -> int:
+    """Return the processor time of a process and of its children who ended, in the kernel's ticks."""
+    with suppress(OSError, ValueError, IndexError):
+        # The program's name stands in parentheses and may hold anything.
+        words = (process / "stat").read_bytes().rpartition(b")")[2].split()
+        return sum(map(int, words[11:15]))
+    return 0
 
 
 def _held_kib(process: Path) -> int:
