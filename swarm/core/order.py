@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from swarm.core.mark import CLEAN, Mark
 from swarm.core.origin import Origin
@@ -113,6 +113,8 @@ class PlannedTask(_Value):
     deliverable: str
     human_hours: Decimal = Field(gt=0)
     """Hours a competent person would need, estimated before any work."""
+    kind: str = ""
+    """Kind of work as the planner named it; empty where nobody said."""
 
 
 class Plan(_Value):
@@ -122,32 +124,53 @@ class Plan(_Value):
     tasks: tuple[PlannedTask, ...]
 
 
-class HoursBand(_Value):
-    """Effort in person-hours at three quantiles."""
+class _Band(_Value):
+    p10: Decimal = Field(gt=0, allow_inf_nan=False)
+    p50: Decimal = Field(allow_inf_nan=False)
+    p90: Decimal = Field(allow_inf_nan=False)
 
-    p10: Decimal
-    p50: Decimal
-    p90: Decimal
+    @model_validator(mode="after")
+    def _rises(self) -> "_Band":
+        """Refuse what is no band: nobody knows the one number in advance."""
+        if not self.p10 < self.p50 < self.p90:
+            raise ValueError(f"not a band: p10 {self.p10}, p50 {self.p50}, p90 {self.p90}")
+        return self
 
 
-class CostBand(_Value):
+class HoursBand(_Band):
+    """Hours at three quantiles."""
+
+
+class CostBand(_Band):
     """Money at three quantiles."""
 
-    p10: Decimal
-    p50: Decimal
-    p90: Decimal
     currency: str
 
 
 class Baseline(_Value):
-    """What a human team would have needed, frozen before the first working step."""
+    """What a human team would have needed, frozen before the first working step.
+
+    Effort, elapsed time and price are three things: an article takes five hours of work, two days
+    to arrive, and costs what its writer asks.
+    """
 
     hours: HoursBand
+    """Effort in person-hours."""
     cost: CostBand
     method: str
     sources: tuple[str, ...]
     author: str
     frozen_at: datetime | None
+    elapsed: HoursBand | None = None
+    """From start to end by the calendar, in hours; None in baselines of the first version."""
+    rate: CostBand | None = None
+    """An hour of work; None in baselines of the first version."""
+    reference_cases: int = 0
+    """Borrowed cases that the hours rest on."""
+    own_cases: int = 0
+    """The company's own finished cases that the hours rest on."""
+    calibration_id: str = "borrowed-x4"
+    """Names the figures; another id may give other bands for the same plan."""
 
 
 class Forecast(_Value):

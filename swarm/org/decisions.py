@@ -17,6 +17,21 @@ from swarm.core.order import Frame, Plan, PlannedTask, Review, Verdict
 from swarm.core.text import clean_text, shorten
 
 KINDS = ("software", "writing", "research", "analysis", "design", "operations", "support", "other")
+TASK_KINDS = (
+    "software",
+    "bug",
+    "testing",
+    "operations",
+    "writing",
+    "translation",
+    "marketing",
+    "research",
+    "design",
+    "support",
+    "consulting",
+    "other",
+)
+"""Each is a word of `ledger.baseline.classes`; a planner that names none is read all the same."""
 MAX_QUESTIONS = 3
 MAX_CRITERIA = 8
 MAX_TASKS = 12
@@ -48,6 +63,7 @@ class TaskAnswer(_Answer):
     depends_on: list[int]
     deliverable: _Text
     human_hours: Decimal
+    kind: str | None = None
 
 
 class PlanAnswer(_Answer):
@@ -128,6 +144,7 @@ def plan_schema(roles: Sequence[str]) -> JsonSchema:
             "minimum": 0.1,
             "maximum": MAX_HUMAN_HOURS,
         },
+        kind={"type": "string", "enum": list(TASK_KINDS), "description": "Kind of work"},
     )
     return _object(
         approach=_string("Why this plan, in one or two sentences"),
@@ -201,6 +218,7 @@ def _planned(number: int, task: TaskAnswer) -> PlannedTask:
         depends_on=tuple(f"t{d}" for d in earlier),
         deliverable=_line(task.deliverable),
         human_hours=min(max(hours, Decimal("0.1")), Decimal(MAX_HUMAN_HOURS)),
+        kind=task.kind if task.kind and task.kind in TASK_KINDS else "",
     )
 
 
