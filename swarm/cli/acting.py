@@ -35,16 +35,21 @@ def reject(*, target: str, reason: str, wait: bool, as_json: bool) -> int:
 def answer(*, target: str, text: str, wait: bool, as_json: bool) -> int:
     """Answer what is open."""
     said = read_text(text)
-    return _act(lambda app, by: app.office.answer(target, said, by=by), wait=wait, as_json=as_json)
+
+    def act(app: App, by: str) -> str:
+        return app.office.answer(target, said, by=by, signer=terminal_signer(app.environment))
+
+    return _act(act, wait=wait, as_json=as_json)
 
 
 def choose(*, target: str, number: int, reason: str, wait: bool, as_json: bool) -> int:
     """Choose an option."""
-    return _act(
-        lambda app, by: app.office.choose(target, number, by=by, reason=reason),
-        wait=wait,
-        as_json=as_json,
-    )
+
+    def act(app: App, by: str) -> str:
+        signer = terminal_signer(app.environment)
+        return app.office.choose(target, number, by=by, reason=reason, signer=signer)
+
+    return _act(act, wait=wait, as_json=as_json)
 
 
 def accept(*, order_id: str, sign: str, as_json: bool) -> int:
@@ -62,7 +67,7 @@ def cancel(*, order_id: str, as_json: bool) -> int:
     """Stop an order."""
 
     def act(app: App, by: str) -> str:
-        app.office.cancel(order_id, by=by)
+        app.office.cancel(order_id, by=by, signer=terminal_signer(app.environment))
         return order_id
 
     return _act(act, wait=False, as_json=as_json)
@@ -72,7 +77,7 @@ def resume(*, order_id: str, wait: bool, as_json: bool) -> int:
     """Let an order go on."""
 
     def act(app: App, by: str) -> str:
-        app.office.resume(order_id)
+        app.office.resume(order_id, signer=terminal_signer(app.environment))
         return order_id
 
     return _act(act, wait=wait, as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Any
 from swarm.app import App
 from swarm.cli.opened import opened
 from swarm.cli.ordering import read_amount
+from swarm.cli.standing import terminal_signer
 from swarm.cli.terminal import say, show_json
 from swarm.cli.wording import amount as worded
 from swarm.core.errors import NotFound
@@ -24,7 +25,8 @@ def budget(*, target: str | None, amount: str | None, as_json: bool) -> None:
         resumed: list[str] = []
         if target is not None and amount is not None:
             limit = None if amount.lower() == "none" else read_amount(amount)
-            resumed = app.office.set_budget(target, limit)
+            signer = terminal_signer(app.environment)
+            resumed = app.office.set_budget(target, limit, signer=signer)
         found = _budgets(app) if target is None else [_budget(app, target)]
         if as_json:
             shown = [_entry(item) for item in found]

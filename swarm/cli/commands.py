@@ -73,7 +73,7 @@ def roles(as_json: Json = False) -> int | None:
 
 
 def schema(
-    name: Annotated[str, Argument(metavar="order", help="Which document: order.")],
+    name: Annotated[str, Argument(metavar="NAME", help="Which document: order or receipt.")],
 ) -> int | None:
     """Print the JSON Schema of what --json prints."""
     return _work("schemas", "schema", name=name)

@@ -11,12 +11,14 @@ from swarm.app import App
 from swarm.cli import exits
 from swarm.cli.opened import opened
 from swarm.cli.ordering import read_text
+from swarm.cli.standing import terminal_signer
 from swarm.cli.terminal import say, show_json, tell
 from swarm.cli.wording import counted
 from swarm.core.errors import ConfigError, InvalidInput, NotFound
 from swarm.core.origin import Origin
 from swarm.core.registry import nearest
 from swarm.core.text import clean_text
+from swarm.ledger.attention import ActionKind
 from swarm.memory import records
 from swarm.memory.base import Detail, MemoryItem, MemoryKind, Recalled, Scope, Viewer
 from swarm.memory.shown import age
@@ -89,6 +91,7 @@ def add(
             subject=subject,
             detail=detail,
         )
+        _note(app)
         now = app.clock.now()
     _show_one(item, user, now, as_json=as_json)
 
@@ -104,6 +107,7 @@ def edit(*, memory_id: str, text: str, as_json: bool) -> None:
     with opened() as app:
         user, now = app.environment.user, app.clock.now()
         item = app.memory.revise(memory_id, said, by=user)
+        _note(app)
     _show_one(item, user, now, as_json=as_json)
 
 
@@ -116,6 +120,7 @@ def confirm(*, memory_id: str, as_json: bool) -> None:
     with opened() as app:
         user, now = app.environment.user, app.clock.now()
         item = app.memory.confirm(memory_id, by=user)
+        _note(app)
     _show_one(item, user, now, as_json=as_json)
 
 
@@ -134,6 +139,7 @@ def forget(*, memory_id: str, as_json: bool, is_asked: bool = False) -> int:
                 tell("Nothing was forgotten.")
                 return exits.USAGE
         gone = app.memory.forget(memory_id, by=f"terminal:{user}")
+        _note(app)
     if as_json:
         # The others are its older wordings: a program that knew only the id learns of them.
         show_json({"forgotten": memory_id} | ({"older": list(gone[1:])} if gone[1:] else {}))
@@ -141,6 +147,12 @@ def forget(*, memory_id: str, as_json: bool, is_asked: bool = False) -> int:
         older = f", with {counted(len(gone) - 1, 'older wording')}" if gone[1:] else ""
         say(f"{memory_id} is forgotten{older}.")
     return exits.DONE
+
+
+def _note(app: App) -> None:
+    """Let the founder's minutes over the company's memory count."""
+    signer = terminal_signer(app.environment)
+    app.office.look(None, ActionKind.REMEMBERED, signer=signer)
 
 
 def _is_agreed(item: MemoryItem) -> bool:

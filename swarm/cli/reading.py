@@ -3,13 +3,24 @@
 from decimal import Decimal
 from typing import Any
 
+from swarm.app import App
 from swarm.cli.opened import opened
 from swarm.cli.ordering import report, show_document
 from swarm.cli.report import ask_lines, order_line
-from swarm.cli.terminal import say, show_json
-from swarm.cli.wording import amount, brief_cost, counted, duration
+from swarm.cli.standing import terminal_signer
+from swarm.cli.terminal import say, show_json, tell
+from swarm.cli.wording import amount, brief_cost, counted, duration, week_warning
 from swarm.core.money import CostStatus, from_pico, plain
+from swarm.core.order import OrderStatus
+from swarm.ledger.attention import ActionKind
 from swarm.runtime.office import Ask
+
+_LOOKS = {
+    OrderStatus.DELIVERED: ActionKind.OPENED,
+    # A closed order is a book: reading it is no more work on it.
+    OrderStatus.ACCEPTED: ActionKind.BOOKS,
+    OrderStatus.CANCELLED: ActionKind.BOOKS,
+}
 
 
 def orders(*, limit: int, as_json: bool) -> None:
@@ -32,16 +43,33 @@ def show(*, order_id: str, as_json: bool) -> None:
             show_document(document)
         else:
             report(app, document, has_plan=True)
+            # A program that reads is no person who looks; and what is printed ends before it.
+            signer = terminal_signer(app.environment)
+            app.office.look(
+                document.id, _LOOKS.get(document.status, ActionKind.LOOKED), signer=signer
+            )
 
 
 def inbox(*, as_json: bool) -> None:
     """Show what waits for the founder."""
     with opened() as app:
+        if not as_json:
+            _note_look(app)
         asks = app.office.inbox()
+        warning = week_warning(app.documents.week())
     if as_json:
         show_json([_ask(ask) for ask in asks])
     else:
         say("\n".join(ask_lines(asks)).strip() or "Nothing waits for you.")
+    if warning:
+        tell(warning)
+
+
+def _note_look(app: App) -> None:
+    """Note that the founder came to their inbox; where one order waits there, it is about that."""
+    waiting = {ask.order_id for ask in app.office.inbox(is_shown=False)}
+    about = waiting.pop() if len(waiting) == 1 else None
+    app.office.look(about, ActionKind.LOOKED, signer=terminal_signer(app.environment))
 
 
 def _ask(ask: Ask) -> dict[str, Any]:

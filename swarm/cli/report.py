@@ -1,12 +1,10 @@
 """An order in words: its plan, what came of it, and its receipt."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 
-from swarm.cli import exits
-from swarm.cli.wording import amount, brief_cost, cost, counted, duration, size
-from swarm.core.document import BandDocument, ForecastDocument, OrderDocument, ReceiptDocument
-from swarm.core.money import plain
+from swarm.cli import exits, paper_lines
+from swarm.cli.wording import band, brief_cost, expected, figure, hours, size
+from swarm.core.document import OrderDocument
 from swarm.core.order import OrderStatus, ReasonKind
 from swarm.core.text import shorten
 from swarm.runtime.office import Ask
@@ -61,13 +59,12 @@ def plan_lines(document: OrderDocument) -> list[str]:
 def _expected(document: OrderDocument) -> list[str]:
     lines = []
     if document.forecast is not None:
-        lines.append(f"Forecast of the model cost: {_forecast(document.forecast)}")
+        lines.append(f"Forecast of the model cost: {expected(document.forecast)}")
     if document.baseline is not None:
-        hours = document.baseline.hours
-        span = f"{_number(hours.p10)} to {_number(hours.p90)} hours"
+        likely = figure(document.baseline.hours.p50)
         lines.append(
-            f"A human team: {span}, most likely {_number(hours.p50)}; "
-            f"{_band(document.baseline.cost)}"
+            f"A human team: {hours(document.baseline.hours)} hours, most likely {likely}; "
+            f"{band(document.baseline.cost)}"
         )
     return lines
 
@@ -97,88 +94,12 @@ def result_lines(document: OrderDocument) -> list[str]:
 
 def receipt_lines(document: OrderDocument) -> list[str]:
     """Write what the order cost: tokens, money by role, time of machines and of the founder."""
-    paper = document.receipt
-    lines = ["Receipt", f"  Model cost: {cost(paper.model_cost, calls=paper.calls)}"]
-    lines += _role_lines(paper)
-    used = paper.tokens
-    lines += [
-        f"  Tokens: {used.input:,} in, {used.cache_read:,} read from cache, "
-        f"{used.cache_write:,} written to cache, {used.output:,} out "
-        f"({used.reasoning:,} of them reasoning)",
-        f"  Model calls: {paper.calls}{_unanswered(paper)}",
-        f"  Time: {duration(paper.wall_s)} on the clock, {duration(paper.working_s)} in model "
-        f"calls, {duration(paper.critical_path_s)} on the longest chain",
-        f"  Your time: {duration(paper.founder_s)} ({paper.founder_rule})",
-    ]
-    return [*lines, *_comparison(document)]
-
-
-def _role_lines(paper: ReceiptDocument) -> list[str]:
-    rows = [
-        (
-            line.role,
-            counted(line.calls, "call"),
-            brief_cost(line.amount, line.currency, line.status),
-            line.model,
-        )
-        for line in paper.by_role
-    ]
-    if not rows:
-        return []
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return [
-        f"    {role:{widths[0]}}  {calls:>{widths[1]}}  {spent:>{widths[2]}}  {model}"
-        for role, calls, spent, model in rows
-    ]
-
-
-def _unanswered(paper: ReceiptDocument) -> str:
-    if not paper.unanswered_intents:
-        return ""
-    return f", {paper.unanswered_intents} without an answer: the provider may have billed them"
-
-
-def _comparison(document: OrderDocument) -> list[str]:
-    """Hold the cost against what was expected, and against people."""
-    lines = []
-    spent = document.receipt.model_cost.amount
-    if document.forecast is not None:
-        verdict = _verdict(document.forecast, spent)
-        lines.append(f"  Forecast: {_forecast(document.forecast)}{verdict}")
-    if document.budget is not None:
-        limit = amount(document.budget.amount, document.budget.currency)
-        lines.append(f"  Budget: {limit}")
-    if document.baseline is not None:
-        hours = document.baseline.hours
-        lines.append(
-            f"  A human team: {_number(hours.p10)} to {_number(hours.p90)} hours, "
-            f"{_band(document.baseline.cost)} (estimated before the work)"
-        )
-    return lines
-
-
-def _verdict(forecast: ForecastDocument, spent: Decimal) -> str:
-    if forecast.low is None or forecast.high is None:
-        return ""
-    if spent < forecast.low:
-        return "; it took less"
-    return "; it took more" if spent > forecast.high else "; it was kept"
-
-
-def _forecast(forecast: ForecastDocument) -> str:
-    if forecast.low is None or forecast.high is None:
-        return "unknown, because a model has no price"
-    low = amount(forecast.low, forecast.currency)
-    high = amount(forecast.high, forecast.currency)
-    return low if low == high else f"{low} to {high}"
-
-
-def _band(band: BandDocument) -> str:
-    return f"{band.p10:,.0f} to {band.p90:,.0f} {band.currency}"
-
-
-def _number(value: Decimal) -> str:
-    return plain(value.quantize(Decimal("0.1")))
+    return paper_lines.receipt_lines(
+        document.receipt,
+        forecast=document.forecast,
+        budget=document.budget,
+        baseline=document.baseline,
+    )
 
 
 def method_lines(document: OrderDocument) -> list[str]:

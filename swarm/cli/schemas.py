@@ -1,11 +1,13 @@
 """The JSON Schemas of the documents that commands print."""
 
+from pydantic import BaseModel
+
 from swarm.cli.terminal import show_json
-from swarm.core.document import OrderDocument
+from swarm.core.document import OrderDocument, PaperDocument
 from swarm.core.errors import NotFound
 from swarm.core.registry import nearest
 
-DOCUMENTS = {"order": OrderDocument}
+DOCUMENTS: dict[str, type[BaseModel]] = {"order": OrderDocument, "receipt": PaperDocument}
 
 
 def schema(*, name: str) -> None:

@@ -1,9 +1,11 @@
 """Amounts, durations and sizes as people read them."""
 
+from datetime import datetime
 from decimal import Decimal
 
-from swarm.core.document import CostDocument
+from swarm.core.document import BandDocument, CostDocument, ForecastDocument, HoursDocument
 from swarm.core.money import CostStatus, plain
+from swarm.ledger.attention import FounderWeek
 
 
 def amount(value: Decimal, currency: str) -> str:
@@ -47,6 +49,21 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def week_warning(week: FounderWeek) -> str:
+    """Say that the founder's weekly budget is passed; empty where it is not."""
+    if not week.is_over or week.limit_seconds is None:
+        return ""
+    return over_budget(week.start, week.seconds, week.limit_seconds)
+
+
+def over_budget(start: datetime, seconds: Decimal, limit_seconds: Decimal) -> str:
+    """Say how much more of the founder's time a week took than it may."""
+    return (
+        f"Your week of {start:%Y-%m-%d} took {duration(float(seconds))} of your time, more than "
+        f"the {duration(float(limit_seconds))} you allow (`founder_time: weekly_hours`)."
+    )
+
+
 def counted(count: int, word: str) -> str:
     """Write how many there are of something."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
@@ -55,3 +72,32 @@ def counted(count: int, word: str) -> str:
 def size(count: int) -> str:
     """Write a file's size."""
     return counted(count, "byte")
+
+
+def expected(forecast: ForecastDocument) -> str:
+    """Write what the model cost was expected to be."""
+    if forecast.low is None or forecast.high is None:
+        return "unknown, because a model has no price"
+    low = amount(forecast.low, forecast.currency)
+    high = amount(forecast.high, forecast.currency)
+    return low if low == high else f"{low} to {high}"
+
+
+def band(money: BandDocument) -> str:
+    """Write an amount that nobody knows exactly."""
+    return f"{money.p10:,.0f} to {money.p90:,.0f} {money.currency}"
+
+
+def hours(span: HoursDocument) -> str:
+    """Write a number of hours that nobody knows exactly."""
+    return f"{figure(span.p10)} to {figure(span.p90)}"
+
+
+def figure(value: Decimal) -> str:
+    """Write an estimate to a tenth."""
+    return plain(value.quantize(Decimal("0.1")))
+
+
+def percent(share: Decimal) -> str:
+    """Write a share as a percentage, to a tenth."""
+    return f"{share * 100:.1f} %"

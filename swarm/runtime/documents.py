@@ -1,7 +1,9 @@
 """Orders as documents: what `swarm show`, `--json` and every other reader see."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +19,63 @@ from swarm.core.document import (
     ForecastDocument,
     HoursDocument,
     OrderDocument,
+    PaperDocument,
     PlanDocument,
     QuestionDocument,
     ReviewDocument,
     TaskDocument,
+    WeekDocument,
 )
 from swarm.core.money import CostStatus
 from swarm.core.order import OrderState, OrderStatus, Plan, Reason, Review, TaskState
+from swarm.core.role import MCP_PREFIX
 from swarm.ledger import budget
-from swarm.ledger.receipt import receipt
+from swarm.ledger.attention import (
+    ActionKind,
+    FounderTime,
+    FounderTimeConfig,
+    FounderWeek,
+    Minutes,
+    founder_time,
+    founder_week,
+    minutes_between,
+    minutes_of,
+)
+from swarm.ledger.attention.spent import WEEK, week_of
+from swarm.ledger.hosting.attribution import hosting_of_order
+from swarm.ledger.receipt import Sheet, receipt
 from swarm.runtime import records
 from swarm.store.database import Store
-from swarm.store.tables import artifacts, asks, ledger, orders
+from swarm.store.tables import (
+    artifacts,
+    asks,
+    effects,
+    founder_actions,
+    hosting_usage,
+    ledger,
+    orders,
+)
 
 
 class Documents:
     """Read orders of one company. Works beside a running worker."""
 
-    def __init__(self, *, store: Store, clock: Clock, home: Path, currency: str) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        home: Path,
+        currency: str,
+        rates: Mapping[str, Decimal] | None = None,
+        founder_time: FounderTimeConfig | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._home = home
         self._currency = currency
+        self._rates = rates or {}
+        self._founder_time = founder_time or FounderTimeConfig()
 
     def order(self, order_id: str) -> OrderDocument:
         """Return one order, whole.
@@ -47,6 +84,61 @@ class Documents:
             NotFound: No such order.
         """
         return self._store.read(lambda c: self._read(c, order_id))
+
+    def paper(self, order_id: str) -> PaperDocument:
+        """Return the receipt of one order, with the founder's week.
+
+        Raises:
+            NotFound: No such order.
+        """
+        document = self.order(order_id)
+        last = document.receipt.founder.last_at if document.receipt.founder else None
+        week = self.week(last or document.created_at)
+        return PaperDocument(
+            **dict(document.receipt),
+            order=document.id,
+            week=WeekDocument(
+                start=week.start,
+                end=week.end,
+                seconds=week.seconds,
+                limit_seconds=week.limit_seconds,
+                is_over=week.is_over,
+            ),
+            **{name: getattr(document, name) for name in _ON_PAPER},
+        )
+
+    def week(self, at: datetime | None = None) -> FounderWeek:
+        """Return the founder's week that a moment lies in; None is now."""
+        moment = at or self._clock.now()
+        return self._store.read(
+            lambda c: founder_week(c, moment, config=self._founder_time, currency=self._currency)
+        )
+
+    def founder_time(self, order_id: str) -> FounderTime:
+        """Return what an order took of the founder's time."""
+        return self._store.read(
+            lambda c: founder_time(c, order_id, config=self._founder_time, currency=self._currency)
+        )
+
+    def minutes(self, order_id: str) -> list[Minutes]:
+        """Return the stretches of founder time that count for an order.
+
+        Raises:
+            NotFound: No such order.
+        """
+
+        def work(connection: Connection) -> list[Minutes]:
+            records.find(connection, order_id)
+            return minutes_of(connection, order_id, config=self._founder_time)
+
+        return self._store.read(work)
+
+    def minutes_of_week(self) -> list[Minutes]:
+        """Return the stretches of founder time that count for the week of now."""
+        start = week_of(self._clock.now())
+        return self._store.read(
+            lambda c: minutes_between(c, start, start + WEEK, config=self._founder_time)
+        )
 
     def orders(self, *, limit: int = 50) -> list[OrderDocument]:
         """Return the newest orders first."""
@@ -116,14 +208,7 @@ class Documents:
             artifacts=[_artifact(file) for file in files],
             workspace=str(self._home / "workspace" / row.id),
             answer=state.answer,
-            receipt=receipt(
-                lines,
-                plan=state.plan,
-                asks=asked,
-                created_at=created_at,
-                ended_at=self._ended_at(row),
-                currency=self._currency,
-            ),
+            receipt=receipt(self._sheet(connection, row, state, lines)),
             budget=self._budget(connection, order_id),
             accepted_by=row.accepted_by,
             signed_off_by=row.signed_off_by,
@@ -131,8 +216,33 @@ class Documents:
             delivered_at=parse_iso(row.delivered_at) if row.delivered_at else None,
         )
 
-    def _ended_at(self, row: Any) -> datetime:
-        return parse_iso(row.delivered_at) if row.delivered_at else self._clock.now()
+    def _sheet(
+        self, connection: Connection, row: Any, state: OrderState, lines: Sequence[Any]
+    ) -> Sheet:
+        tools = connection.execute(
+            sa.select(effects.c.tool).where(effects.c.order_id == row.id).distinct()
+        ).scalars()
+        used = sorted(tools)
+        ended_at = _ended_at(connection, row, lines)
+        return Sheet(
+            rows=lines,
+            plan=state.plan,
+            created_at=parse_iso(row.created_at),
+            ended_at=ended_at or self._clock.now(),
+            is_ended=ended_at is not None,
+            currency=self._currency,
+            founder=founder_time(
+                connection, row.id, config=self._founder_time, currency=self._currency
+            ),
+            founder_config=self._founder_time,
+            rates=self._rates,
+            hosting=hosting_of_order(connection, row.id),
+            hosting_until=_hosting_until(connection),
+            baseline=state.baseline,
+            channel=row.channel,
+            foreign_tools=tuple(tool for tool in used if tool.startswith(MCP_PREFIX)),
+            is_on_web="web_fetch" in used,
+        )
 
     def _budget(self, connection: Connection, order_id: str) -> CostDocument | None:
         found = budget.find(connection, budget.order_scope(order_id))
@@ -141,7 +251,45 @@ class Documents:
         return CostDocument(amount=found.limit, currency=found.currency, status=CostStatus.PAID)
 
 
-_LINES = [column for column in ledger.c if column.name not in ("prompt", "answer", "raw_usage")]
+_ON_PAPER = (
+    "status",
+    "text",
+    "language",
+    "baseline",
+    "forecast",
+    "budget",
+    "accepted_by",
+    "created_at",
+    "delivered_at",
+)
+_HEAVY = ("prompt", "answer", "raw_usage", "parts")
+_LINES = [column for column in ledger.c if column.name not in _HEAVY]
+
+
+def _ended_at(connection: Connection, row: Any, lines: Sequence[Any]) -> datetime | None:
+    """Return when an order came to its end, or None while it goes on.
+
+    A failed or cancelled order ended with its last call, or with the word that cancelled it.
+    """
+    status = OrderStatus(row.status)
+    if not status.is_final:
+        return None
+    if status in (OrderStatus.DELIVERED, OrderStatus.ACCEPTED) and row.delivered_at:
+        return parse_iso(row.delivered_at)
+    word = connection.execute(
+        sa.select(sa.func.max(founder_actions.c.at)).where(
+            founder_actions.c.order_id == row.id,
+            founder_actions.c.kind == ActionKind.CANCELLED.value,
+        )
+    ).scalar()
+    ends = [line.ended_at for line in lines if line.ended_at is not None]
+    return parse_iso(max([row.created_at, *ends, *([word] if word else [])]))
+
+
+def _hosting_until(connection: Connection) -> datetime | None:
+    newest = sa.select(hosting_usage.c.ended_at).order_by(hosting_usage.c.started_at.desc())
+    found = connection.execute(newest.limit(1)).scalar()
+    return parse_iso(found) if found else None
 
 
 def _questions(state: OrderState, asked: Any) -> list[QuestionDocument]:
@@ -208,14 +356,21 @@ def _review(review: Review | None) -> ReviewDocument | None:
 
 
 def _baseline(state: OrderState) -> BaselineDocument | None:
-    if state.baseline is None:
+    band = state.baseline
+    if band is None:
         return None
     return BaselineDocument(
-        hours=HoursDocument(**state.baseline.hours.model_dump()),
-        cost=BandDocument(**state.baseline.cost.model_dump()),
-        method=state.baseline.method,
-        sources=list(state.baseline.sources),
-        frozen_at=state.baseline.frozen_at,
+        hours=HoursDocument(**band.hours.model_dump()),
+        cost=BandDocument(**band.cost.model_dump()),
+        method=band.method,
+        sources=list(band.sources),
+        frozen_at=band.frozen_at,
+        elapsed=HoursDocument(**band.elapsed.model_dump()) if band.elapsed else None,
+        rate=BandDocument(**band.rate.model_dump()) if band.rate else None,
+        author=band.author,
+        reference_cases=band.reference_cases,
+        own_cases=band.own_cases,
+        calibration_id=band.calibration_id,
     )
 
 

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.core.clock import Clock, iso
-from swarm.core.errors import Conflict, InvalidInput, NotFound
+from swarm.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
 from swarm.core.origin import Origin
 from swarm.core.registry import nearest
 from swarm.core.text import clean_text
 from swarm.ledger import approvals, budget
 from swarm.ledger.approvals import Signer
+from swarm.ledger.attention import ActionKind, note_act, note_shown, result_seen_at
 from swarm.ledger.book import release_holds
 from swarm.memory.base import Memory, MemoryKind
 from swarm.runtime import records
@@ -73,12 +74,14 @@ class Office:
         self._signatures = signatures
         self._currency = currency
 
-    def inbox(self, order_id: str | None = None, *, is_shown: bool = True) -> list[Ask]:
+    def inbox(
+        self, order_id: str | None = None, *, is_shown: bool = True, channel: str = "console"
+    ) -> list[Ask]:
         """Return what waits for a person, oldest first, of one order or of all.
 
-        With `is_shown`, a person sees it now: the founder's clock starts.
+        With `is_shown`, a person sees it now, on that channel: the founder's clock starts.
         """
-        now = iso(self._clock.now())
+        now = self._clock.now()
         is_meant = [asks.c.state == "open"]
         if order_id is not None:
             is_meant.append(asks.c.order_id == order_id)
@@ -95,13 +98,41 @@ class Office:
             ).all()
             if is_shown:
                 connection.execute(
-                    asks.update().where(*is_meant, asks.c.shown_at.is_(None)).values(shown_at=now)
+                    asks.update()
+                    .where(*is_meant, asks.c.shown_at.is_(None))
+                    .values(shown_at=iso(now))
                 )
+                fresh = {row.id: row for row in rows if row.shown_at is None}
+                note_shown(connection, fresh.values(), at=now, channel=channel)
             return [_ask(row) for row in rows]
 
         return self._store.write(work) if is_shown else self._store.read(work)
 
-    def answer(self, target: str, text: str, *, by: str) -> str:
+    def look(self, order_id: str | None, kind: ActionKind, *, signer: Signer) -> bool:
+        """Note that a person looked at an order, or at the whole inbox; False where it could not be.
+
+        Looking goes on where nothing can be written: the minute is then not on the books.
+        """
+        try:
+            self._store.write(lambda c: self._act(c, kind, order_id=order_id, signer=signer))
+        except Unavailable:
+            return False
+        return True
+
+    def _act(
+        self,
+        connection: Connection,
+        kind: ActionKind,
+        *,
+        order_id: str | None,
+        signer: Signer,
+        **details: Any,
+    ) -> None:
+        """Note what a person did in the log of their time, within the act's own transaction."""
+        at, who = self._clock.now(), signer.identity
+        note_act(connection, kind, at=at, order_id=order_id, who=who, **details)
+
+    def answer(self, target: str, text: str, *, by: str, signer: Signer | None = None) -> str:
         """Answer a question by its id, or all open questions of an order by the order's id.
 
         Returns:
@@ -117,13 +148,32 @@ class Office:
         def work(connection: Connection) -> str:
             found = self._open_asks(connection, target, kinds=("question", "choice"))
             self._close_asks(connection, found, text, by)
-            return self._go_on(connection, found[0].order_id)
+            order_id = str(found[0].order_id)
+            # Words of one's own instead of an option turn all options down.
+            passed = sum(len(json.loads(ask.options)) for ask in found)
+            self._act(
+                connection,
+                ActionKind.ANSWERED,
+                order_id=order_id,
+                signer=signer or _at_the_console(by),
+                found=found,
+                refused=passed,
+            )
+            return self._go_on(connection, order_id)
 
         order_id = self._store.write(work)
         self._learn(order_id, f"Asked, the founder answered: {text}")
         return order_id
 
-    def choose(self, target: str, number: int, *, by: str, reason: str = "") -> str:
+    def choose(
+        self,
+        target: str,
+        number: int,
+        *,
+        by: str,
+        reason: str = "",
+        signer: Signer | None = None,
+    ) -> str:
         """Choose option `number`, counted from 1, of a choice; the reason becomes taste.
 
         Raises:
@@ -143,6 +193,14 @@ class Office:
             said = f"{option} (because: {reason})" if reason else option
             self._close_asks(connection, found, said, by)
             others = [o for o in options if o != option]
+            self._act(
+                connection,
+                ActionKind.CHOSEN,
+                order_id=found[0].order_id,
+                signer=signer or _at_the_console(by),
+                found=found,
+                refused=len(options) - 1,
+            )
             origin = self._wording_of(connection, found[0])
             return self._go_on(connection, found[0].order_id), option, others, origin
 
@@ -170,7 +228,7 @@ class Office:
         Raises:
             NotFound, Conflict: Nothing was changed.
         """
-        signer = signer or Signer(f"console:{by}", by)
+        signer = signer or _at_the_console(by)
 
         def work(connection: Connection) -> str:
             found = self._open_asks(connection, target, kinds=("approval", "signature"))
@@ -197,7 +255,11 @@ class Office:
                 self._close_asks(connection, [ask], text, by)
             is_plan = any(ask.kind == "approval" for ask in found)
             update = {"is_signed": True} if is_plan else None
-            return self._go_on(connection, found[0].order_id, update=update)
+            order_id = str(found[0].order_id)
+            self._act(
+                connection, ActionKind.APPROVED, order_id=order_id, signer=signer, found=found
+            )
+            return self._go_on(connection, order_id, update=update)
 
         return self._store.write(work)
 
@@ -208,7 +270,7 @@ class Office:
             NotFound, InvalidInput, Conflict: Nothing was changed.
         """
         reason = clean_text(reason).strip()
-        signer = signer or Signer(f"console:{by}", by)
+        signer = signer or _at_the_console(by)
         if not reason:
             raise InvalidInput('Say why: `swarm reject ID "what should be different"`.')
 
@@ -216,6 +278,14 @@ class Office:
             order_id = self._order_of(connection, target)
             row = records.find(connection, order_id)
             if row.status == OrderStatus.DELIVERED.value:
+                self._act(
+                    connection,
+                    ActionKind.REWORK,
+                    order_id=order_id,
+                    signer=signer,
+                    since=result_seen_at(connection, row),
+                    refused=1,
+                )
                 return self._revise(connection, row, reason)
             found = self._open_asks(connection, target, kinds=("approval", "signature"))
             plans = [ask for ask in found if ask.kind == "approval"]
@@ -225,6 +295,14 @@ class Office:
                         connection, ask, is_signed=False, signer=signer, reason=reason
                     )
             self._close_asks(connection, found, f"rejected: {reason}", by)
+            self._act(
+                connection,
+                ActionKind.REJECTED,
+                order_id=order_id,
+                signer=signer,
+                found=found,
+                refused=len(found),
+            )
             if plans:
                 return self._revise(connection, row, reason)
             return self._go_on(connection, order_id)
@@ -241,7 +319,7 @@ class Office:
         Raises:
             NotFound, Conflict: Not delivered; nothing was changed.
         """
-        signer = signer or Signer(f"console:{by}", by)
+        signer = signer or _at_the_console(by)
 
         def work(connection: Connection) -> None:
             row = records.find(connection, order_id)
@@ -256,6 +334,13 @@ class Office:
                 accepted_at=iso(self._clock.now()),
                 accepted_by=sign or by,
                 signed_off_by=sign or None,
+            )
+            self._act(
+                connection,
+                ActionKind.ACCEPTED,
+                order_id=order_id,
+                signer=signer,
+                since=result_seen_at(connection, row),
             )
             files = connection.execute(
                 sa.select(artifacts.c.path, artifacts.c.sha256)
@@ -272,12 +357,13 @@ class Office:
 
         self._store.write(work)
 
-    def cancel(self, order_id: str, *, by: str) -> None:
+    def cancel(self, order_id: str, *, by: str, signer: Signer | None = None) -> None:
         """Stop an order before its next step; what was done and spent stays on its receipt.
 
         Raises:
             NotFound, Conflict: It already ended.
         """
+        signer = signer or _at_the_console(by)
 
         def work(connection: Connection) -> None:
             row = records.find(connection, order_id)
@@ -291,11 +377,12 @@ class Office:
                 owner=None,
             )
             self._void_asks(connection, order_id)
+            self._act(connection, ActionKind.CANCELLED, order_id=order_id, signer=signer)
             self._signatures.note(
                 connection,
                 kind="cancelled",
                 order_id=order_id,
-                signer=Signer(f"console:{by}", by),
+                signer=signer,
                 body={"name": by},
             )
             release_holds(connection, order_id)
@@ -311,7 +398,7 @@ class Office:
 
         self._store.write(work)
 
-    def resume(self, order_id: str) -> None:
+    def resume(self, order_id: str, *, signer: Signer | None = None) -> None:
         """Let a parked or failed order go on; failed tasks start another round.
 
         Raises:
@@ -328,6 +415,12 @@ class Office:
             if row.status == OrderStatus.FAILED.value:
                 # Answers that failed stay on the books under their old keys.
                 state = state.model_copy(update={"retry": state.retry + 1})
+            self._act(
+                connection,
+                ActionKind.RESUMED,
+                order_id=order_id,
+                signer=signer or _at_the_console("founder"),
+            )
             self._restart(connection, row, state)
 
         self._store.write(work)
@@ -342,7 +435,9 @@ class Office:
 
         return self._store.read(work)
 
-    def set_budget(self, target: str, amount: Decimal | None) -> list[str]:
+    def set_budget(
+        self, target: str, amount: Decimal | None, *, signer: Signer | None = None
+    ) -> list[str]:
         """Set the limit of an order, of `day` (today) or of the `company`.
 
         Returns:
@@ -360,6 +455,8 @@ class Office:
                 scope = budget.order_scope(records.find(connection, target).id)
             budget.set_limit(connection, scope, amount, currency=self._currency)
             only = None if target in fixed else target
+            who = signer or _at_the_console("founder")
+            self._act(connection, ActionKind.BUDGET, order_id=only, signer=who)
             return self._unpark(connection, only)
 
         return self._store.write(work)
@@ -510,6 +607,10 @@ class Office:
     def _learn(self, order_id: str, text: str, *, origin: Origin = Origin.FOUNDER) -> None:
         """Remember what the founder corrected or chose; it is their taste."""
         self._memory.remember(text, kind=MemoryKind.PREFERENCE, origin=origin, order_id=order_id)
+
+
+def _at_the_console(name: str) -> Signer:
+    return Signer(f"console:{name}", name)
 
 
 def _is_seen(ask: Any) -> bool:

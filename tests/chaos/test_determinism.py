@@ -15,10 +15,20 @@ from tests.servers.provider import ScriptedProvider
 
 CHANCE = {"id", "workspace", "created_at", "delivered_at", "frozen_at"}
 """Random names and times."""
-KILLS = {"unanswered_intents", "calls", "status"}
+KILLS = {
+    "unanswered_intents",
+    "calls",
+    "status",
+    "failed_calls",
+    "failed_share",
+    "is_at_least",
+    "is_at_most",
+    "missing",
+    "left_out",
+}
 """What the receipt says of calls that died with the worker: their number, and that the sum is only
 a lower bound."""
-SECONDS = {"wall_s", "working_s", "critical_path_s", "founder_s"}
+SECONDS = {"wall_s", "working_s", "critical_path_s", "founder_s", "last_at", "as_of"}
 
 
 async def test_a_kill_after_any_of_some_steps_changes_nothing(
