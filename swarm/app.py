@@ -3,7 +3,7 @@
 import fcntl
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.agents.hands import Rules
 from swarm.channels.base import Channel
+from swarm.channels.registry import CHANNELS
 from swarm.core.clock import Clock, SystemClock
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Ids, RandomIds
@@ -22,11 +23,12 @@ from swarm.ledger.book import Book
 from swarm.ledger.budget import convert
 from swarm.ledger.effects import EffectBook
 from swarm.ledger.labels import LabelBook
-from swarm.ledger.metered import Metered, ModelAccess
+from swarm.ledger.metered import ModelAccess
 from swarm.ledger.prices import PriceBook
 from swarm.llm import choose
 from swarm.llm.base import LLM
 from swarm.llm.registry import MODELS, adapter_name
+from swarm.memory.base import Memory
 from swarm.memory.sql import SqlMemory
 from swarm.org.loader import Org, builtin_roles, load_org
 from swarm.runtime.company import Company, Kit
@@ -34,7 +36,12 @@ from swarm.runtime.documents import Documents
 from swarm.runtime.embedding import MeteredEmbedder
 from swarm.runtime.engine import Engine
 from swarm.runtime.intake import Intake
+from swarm.runtime.joined import JoinedMemory, JoinedStore
 from swarm.runtime.office import Office
+from swarm.runtime.pairing import Pairing
+from swarm.runtime.pausing import PausableMetered, Pause
+from swarm.runtime.people import People
+from swarm.runtime.recalling import MemoryRecaller, Recaller
 from swarm.runtime.signatures import Signatures
 from swarm.runtime.worker import Worker
 from swarm.sandbox.base import Sandbox
@@ -48,6 +55,9 @@ from swarm.tools.base import Tool
 from swarm.tools.registry import TOOLS
 
 if TYPE_CHECKING:
+    from swarm.ledger.baseline.frozen import BaselineBook
+    from swarm.runtime.front import Front
+    from swarm.runtime.turn import Desks
     from swarm.tools.mcp import McpServers
     from swarm.tools.skills import SkillShelf
 
@@ -59,6 +69,11 @@ PARTS = Registry(
         "skills": "swarm.tools.skill_lock:open_shelf",
         "mcp": "swarm.tools.mcp:McpServers",
         "sandbox": "swarm.sandbox.choose:choose",
+        "baselines": "swarm.ledger.baseline.frozen:BaselineBook",
+        "desks": "swarm.runtime.turn:Desks",
+        "front": "swarm.runtime.front:Front",
+        "station": "swarm.runtime.station:DatabaseStation",
+        "menu": "swarm.runtime.commands:menu",
     },
 )
 """What only a worker needs, loaded on first use."""
@@ -76,12 +91,47 @@ budget:
 """
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What stands in for the world outside while an order is played again."""
+
+    llm: LLM
+    is_own_hardware: Callable[[str], bool]
+    recaller: Recaller
+    wrap: Callable[[Tool], Tool]
+    """Return what stands in for a tool, or the tool itself."""
+    new_nonce: Callable[[], str]
+    prices: PriceBook
+    """The price book of the day."""
+    baselines: "Callable[[BaselineBook], BaselineBook]"
+    """Return what stands in for the book of human baselines."""
+    mcp_tools: frozenset[str] = frozenset()
+    """Tools of MCP servers that are offered; no server is started for them."""
+    has_sandbox: bool = False
+    """Whether commands really run."""
+    open_store: Callable[[str], Store] = Store
+
+
 class App:
     """One company, opened from its home. Parts are made when they are first needed."""
 
     def __init__(
-        self, environment: Environment, *, clock: Clock | None = None, ids: Ids | None = None
+        self,
+        environment: Environment,
+        *,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        stage: Stage | None = None,
     ) -> None:
+        """Take what the company is made of.
+
+        Args:
+            environment: Home and settings.
+            clock: Tells the time; the machine's by default.
+            ids: Make identifiers; random by default.
+            stage: Stands in for models, tools and memory where an order is played again.
+        """
+        self._stage = stage
         self.environment = environment
         self.settings = environment.settings
         self.home = environment.home
@@ -92,7 +142,8 @@ class App:
     @cached_property
     def store(self) -> Store:
         """Return the company's database."""
-        return Store(self.environment.database_url)
+        make = self._stage.open_store if self._stage else Store
+        return make(self.environment.database_url)
 
     @cached_property
     def engine(self) -> Engine:
@@ -134,7 +185,10 @@ class App:
     @cached_property
     def prices(self) -> PriceBook:
         """Return the price book with the company's own prices."""
-        return PriceBook.load(overrides=self.settings.prices)
+        if self._stage is not None:
+            return self._stage.prices
+        folder = self.home / "prices"
+        return PriceBook.load(overrides=self.settings.prices, folder=folder)
 
     @cached_property
     def memory(self) -> SqlMemory:
@@ -151,15 +205,26 @@ class App:
     @cached_property
     def documents(self) -> Documents:
         """Return the reader of orders."""
+        return self._documents(self.store)
+
+    def _documents(self, store: Store) -> Documents:
         return Documents(
-            store=self.store, clock=self.clock, home=self.home, currency=self.settings.currency
+            store=store,
+            clock=self.clock,
+            home=self.home,
+            currency=self.settings.currency,
+            rates=self.settings.rates,
+            founder_time=self.settings.founder_time,
         )
 
     @cached_property
     def intake(self) -> Intake:
         """Return where orders come in."""
+        return self._intake(self.store)
+
+    def _intake(self, store: Store) -> Intake:
         return Intake(
-            store=self.store,
+            store=store,
             engine=self.engine,
             clock=self.clock,
             ids=self.ids,
@@ -170,11 +235,14 @@ class App:
     @cached_property
     def office(self) -> Office:
         """Return where people act on orders."""
+        return self._office(self.store, self.memory)
+
+    def _office(self, store: Store, memory: Memory) -> Office:
         return Office(
-            store=self.store,
+            store=store,
             engine=self.engine,
             clock=self.clock,
-            memory=self.memory,
+            memory=memory,
             signatures=self.signatures,
             currency=self.settings.currency,
         )
@@ -191,12 +259,23 @@ class App:
         return AuditChain(clock=self.clock, key=key)
 
     @cached_property
+    def baselines(self) -> "BaselineBook":
+        """Return the book of human baselines; raises ConfigError for a country it does not know."""
+        book: BaselineBook = PARTS.load("baselines")(
+            audit=self.audit,
+            config=self.settings.baseline,
+            company_currency=self.settings.currency,
+        )
+        return self._stage.baselines(book) if self._stage else book
+
+    @cached_property
     def rules(self) -> Rules:
         """Return what people decided about tools."""
         return Rules(
             policy=self.settings.policy,
             labels=LabelBook(store=self.store, clock=self.clock),
             max_handoffs=self.settings.limits.delegations,
+            **({"new_nonce": self._stage.new_nonce} if self._stage else {}),
         )
 
     @cached_property
@@ -222,6 +301,8 @@ class App:
         return servers
 
     async def _choose_sandbox(self) -> Sandbox | None:
+        if self._stage is not None and not self._stage.has_sandbox:
+            return None
         choice = await PARTS.load("sandbox")()
         sandbox: Sandbox | None = choice.sandbox
         return sandbox
@@ -236,6 +317,7 @@ class App:
             currency=settings.currency,
             rates=settings.rates,
             day_limit=settings.budget.day,
+            counts_notional=settings.budget.notional,
         )
         return Company(
             home=self.home,
@@ -245,7 +327,8 @@ class App:
             clock=self.clock,
             ids=self.ids,
             org=self.org,
-            metered=Metered(
+            metered=PausableMetered(
+                pause=self.pause,
                 book=book,
                 prices=self.prices,
                 access=self.access,
@@ -257,10 +340,13 @@ class App:
             prices=self.prices,
             effects=EffectBook(store=self.store, clock=self.clock, audit=self.audit),
             memory=self.memory,
+            recaller=self._stage.recaller if self._stage else MemoryRecaller(self.memory),
             budget=settings.budget,
+            hosting=settings.hosting,
             limits=settings.limits,
             default_model=lambda: self.choice.model,
             load_tools=self.load_tools,
+            load_baselines=lambda: self.baselines,
             rules=self.rules,
             kit=self.kit,
             to_company=lambda amount, currency: convert(
@@ -273,10 +359,117 @@ class App:
         return Worker(
             home=self.home,
             company=self.company,
-            intake=self.intake,
             channels=channels or {},
+            make_front=self.front,
+            pause=self.pause,
             close_models=self.close_models,
         )
+
+    @cached_property
+    def pause(self) -> Pause:
+        """Return the stop button."""
+        return Pause(self.store)
+
+    @cached_property
+    def people(self) -> People:
+        """Return who may do what; the settings' founders are always among them."""
+        settings = self.settings
+        founders: dict[str, list[str]] = {
+            "telegram": [str(number) for number in settings.telegram.founders],
+            "slack": list(settings.slack.founders),
+            "whatsapp": list(settings.whatsapp.founders),
+        }
+        return People(clock=self.clock, ids=self.ids, fixed=founders)
+
+    @cached_property
+    def pairing(self) -> Pairing:
+        """Return the codes by which strangers become known."""
+        return Pairing(clock=self.clock, people=self.people)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Return the channels that are set up; a token sets its channel up."""
+        names = self.settings.channels
+        found = [name for name, (is_set, _) in self._remote.items() if is_set]
+        return (*names, *(name for name in found if name not in names))
+
+    @property
+    def _remote(self) -> dict[str, tuple[bool, str]]:
+        """Return the channels that need a service: whether each is set up, and what sets it up."""
+        settings = self.settings
+        return {
+            "telegram": (
+                settings.telegram.token is not None,
+                "set SWARM_TELEGRAM__TOKEN to the token of @BotFather.",
+            ),
+            "slack": (
+                settings.slack.is_set,
+                "set SWARM_SLACK__BOT_TOKEN (xoxb-…) and SWARM_SLACK__APP_TOKEN (xapp-…).",
+            ),
+            "whatsapp": (
+                settings.whatsapp.is_set,
+                "set SWARM_WHATSAPP__TOKEN, __PHONE_ID, __APP_SECRET and __VERIFY_TOKEN.",
+            ),
+        }
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel that needs no streams of a terminal.
+
+        Raises:
+            ConfigError: There is none of that name, or it is not set up.
+        """
+        make = CHANNELS.load(name)
+        if name not in self._remote:
+            plain: Channel = make()
+            return plain
+        is_set, remedy = self._remote[name]
+        if not is_set:
+            raise ConfigError(f"{name}: {remedy}")
+        remote: Channel = make(
+            getattr(self.settings, name),
+            clock=self.clock,
+            station=PARTS.load("station")(store=self.store, clock=self.clock),
+            menu=PARTS.load("menu")(),
+        )
+        return remote
+
+    def front(self, channels: Mapping[str, Channel]) -> "Front":
+        """Return what stands between channels and desks."""
+        front: Front = PARTS.load("front")(
+            store=self.store, clock=self.clock, home=self.home, desks=self.desks, channels=channels
+        )
+        return front
+
+    @cached_property
+    def desks(self) -> "Desks":
+        """Return the desks, each of which acts within the transaction it is given."""
+        desks: Desks = PARTS.load("desks")(
+            clock=self.clock,
+            ids=self.ids,
+            home=self.home,
+            people=self.people,
+            pairing=self.pairing,
+            pause=self.pause,
+            office=self._office_within,
+            intake=self._intake_within,
+            documents=self._documents_within,
+            memory=lambda connection: JoinedMemory(self.memory, connection),
+            roles=lambda: [(r.name, r.title) for r in self.org.roles.values()],
+            groups=frozenset(
+                (*map(str, self.settings.telegram.groups), *self.settings.slack.groups)
+            ),
+        )
+        return desks
+
+    def _office_within(self, connection: Connection) -> Office:
+        joined = JoinedStore(self.store, connection)
+        return self._office(joined, JoinedMemory(self.memory, connection))
+
+    def _intake_within(self, connection: Connection) -> Intake:
+        return self._intake(JoinedStore(self.store, connection))
+
+    def _documents_within(self, connection: Connection) -> Documents:
+        return self._documents(JoinedStore(self.store, connection))
 
     def _tombstone(self, connection: Connection, memory_id: str, digest: str, by: str) -> None:
         """Write into the audit chain that a memory was forgotten; its text is in no row."""
@@ -295,12 +488,19 @@ class App:
         named = [name for name in role.tools if not name.startswith(MCP_PREFIX)]
         tools: dict[str, Tool] = {name: TOOLS.load(name)() for name in named}
         foreign = [name for name in role.tools if name.startswith(MCP_PREFIX)]
+        if self._stage is not None:
+            known = self.mcp.tools(foreign) if foreign and self.settings.mcp.servers else {}
+            tools |= {n: tool for n, tool in known.items() if n in self._stage.mcp_tools}
+            return {name: self._stage.wrap(tool) for name, tool in tools.items()}
         if foreign and self.settings.mcp.servers:
             tools |= await self.mcp.offered(foreign)
         return tools
 
     def access(self, model: str) -> ModelAccess:
         """Return the adapter of a model, made on first use."""
+        if self._stage is not None:
+            own = self._stage.is_own_hardware(model)
+            return ModelAccess(self._stage.llm, is_own_hardware=own)
         is_vectors = model == self.settings.memory.embedding_model
         name = "embedding" if is_vectors else adapter_name(model)
         if name not in self._llms:

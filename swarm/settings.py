@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from swarm.channels.slack.config import SlackConfig
+from swarm.channels.telegram.config import TelegramConfig
+from swarm.channels.whatsapp.config import WhatsAppConfig
 from swarm.core.errors import ConfigError
 from swarm.core.registry import nearest
+from swarm.ledger.attention import FounderTimeConfig
+from swarm.ledger.baseline.config import BaselineConfig
 from swarm.ledger.budget import BudgetConfig
+from swarm.ledger.hosting.terms import HostingConfig
 from swarm.ledger.prices import PriceSetting
+from swarm.ledger.reports.config import ReportConfig
 from swarm.llm.base import LLMConfig
 from swarm.llm.choose import provider_keys
 from swarm.memory.base import MemoryConfig
@@ -25,6 +32,8 @@ from swarm.tools.mcp.config import McpConfig
 from swarm.tools.policy import PolicyConfig
 
 PREFIX = "SWARM_"
+FROM_FILE = "_FILE"
+MAX_SECRET_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 FILE = "company.yaml"
 
@@ -52,6 +61,13 @@ class Settings(BaseModel):
     """Channels that `swarm up` listens to."""
     llm: LLMConfig = Field(default_factory=LLMConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
+    founder_time: FounderTimeConfig = Field(default_factory=FounderTimeConfig)
+    baseline: BaselineConfig = Field(default_factory=BaselineConfig)
+    hosting: HostingConfig = Field(default_factory=HostingConfig)
+    report: ReportConfig = Field(default_factory=ReportConfig)
+    telegram: TelegramConfig = Field(default_factory=TelegramConfig)
+    slack: SlackConfig = Field(default_factory=SlackConfig)
+    whatsapp: WhatsAppConfig = Field(default_factory=WhatsAppConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     web: WebConfig = Field(default_factory=WebConfig)
@@ -84,8 +100,11 @@ def load(environment: Mapping[str, str] | None = None) -> Environment:
         ConfigError: Unknown keys (the nearest known one is named) and wrong values, all at once.
     """
     env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
-    home = Path(env.get("SWARM_HOME") or Path(env.get("HOME") or "~").expanduser() / ".swarm")
-    home = home.expanduser().absolute()
+    from_files = _from_files(env)
+    if environment is None:
+        _hand_on(from_files)
+    env = {name: value for name, value in env.items() if not _names_file(name)} | from_files
+    home = home_of(env)
     written = _with_secrets(_read_file(home / FILE), env, home / FILE)
     document = _merge(written, _from_environment(env))
     settings = _validate(document, home / FILE)
@@ -97,6 +116,85 @@ def load(environment: Mapping[str, str] | None = None) -> Environment:
         user=settings.founder or user,
         user_id=str(os.getuid()),
     )
+
+
+def _from_files(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables whose values lie in files, as Docker and Kubernetes hand out secrets.
+
+    `SWARM_TELEGRAM__TOKEN_FILE=/run/secrets/token` sets `SWARM_TELEGRAM__TOKEN`; the same goes for
+    the providers' keys. Spaces and line ends around the value are not part of it.
+
+    Raises:
+        ConfigError: The file cannot be read or is empty, or the variable itself is set too.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(filter(_names_file, env)):
+        target = name.removesuffix(FROM_FILE)
+        # An empty variable is an unset one: compose files pass those on.
+        if env[name] and env.get(target):
+            raise ConfigError(f"{target} and {name} are both set; keep one of them.")
+        if env[name]:
+            found[target] = _secret(name, Path(env[name]))
+    return found
+
+
+def _names_file(name: str) -> bool:
+    target = name.removesuffix(FROM_FILE)
+    return target != name and (target.startswith(PREFIX) or target in provider_keys())
+
+
+def _hand_on(secrets: Mapping[str, str]) -> None:
+    """Put providers' keys into this process's environment, the one place where litellm looks.
+
+    What is put there shows in no list of processes, and the sandbox's environment is its own.
+    """
+    for name in provider_keys().keys() & secrets.keys():
+        os.environ[name] = secrets[name]  # noqa: TID251  # set, not read; see above
+        # Read once: what is loaded later in this process finds the key itself.
+        del os.environ[name + FROM_FILE]  # noqa: TID251  # see above
+
+
+def _secret(name: str, path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_SECRET_BYTES:
+            raise ConfigError(f"{name}: {path} is no secret: it is larger than 64 KiB.")
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"{name}: {path} cannot be read: {why}.") from error
+    if not text:
+        raise ConfigError(f"{name}: {path} is empty.")
+    return text
+
+
+def home_of(environment: Mapping[str, str] | None = None) -> Path:
+    """Return the company's folder, which need not exist."""
+    env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
+    home = Path(env.get("SWARM_HOME") or Path(env.get("HOME") or "~").expanduser() / ".swarm")
+    return home.expanduser().absolute()
+
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+
+
+def secret_values(
+    settings: Settings, environment: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """Return what must never be written down, by name: secret settings and variables."""
+    env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
+    found = [(name, value) for name, value in env.items() if _SECRET_NAME.search(name)]
+    return [*found, *_secret_settings(settings, "")]
+
+
+def _secret_settings(model: BaseModel, path: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, SecretStr):
+            found.append((f"{path}{name}", value.get_secret_value()))
+        elif isinstance(value, BaseModel):
+            found += _secret_settings(value, f"{path}{name}.")
+    return found
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -225,9 +323,13 @@ def make_home(home: Path) -> None:
     Raises:
         ConfigError: It cannot be created or written.
     """
+    remedy = (
+        "Give it a folder of its own: in a container a volume, `-v NAME:/data`; elsewhere set "
+        "SWARM_HOME."
+    )
     try:
         home.mkdir(parents=True, exist_ok=True, mode=stat.S_IRWXU)
     except OSError as error:
-        raise ConfigError(f"{home} cannot be created: {error.strerror}. Set SWARM_HOME.") from error
+        raise ConfigError(f"{home} cannot be created: {error.strerror}. {remedy}") from error
     if not os.access(home, os.W_OK | os.X_OK):
-        raise ConfigError(f"{home} cannot be written. Set SWARM_HOME to a folder of your own.")
+        raise ConfigError(f"{home} cannot be written by user id {os.getuid()}. {remedy}")

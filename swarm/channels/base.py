@@ -1,26 +1,103 @@
 """What every channel does."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from swarm.core.message import InboundMessage, OutboundMessage
+from swarm.core.errors import SwarmError
+from swarm.core.message import InboundFile, InboundMessage, OutboundMessage, Signal
 
 Hear: TypeAlias = Callable[[InboundMessage], Awaitable[None]]
 """Store a message and what follows from it; when it returns, the vendor may be told `received`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a platform can do. Whoever writes for it asks here, and never for its name."""
+
+    is_local: bool = True
+    """True where whoever is at the other end is this machine's own user: nobody has to be let in."""
+    has_buttons: bool = False
+    has_edits: bool = False
+    has_threads: bool = False
+    has_files: bool = False
+    """True where a person can send files; sending them to people is every channel's own matter."""
+    has_voice: bool = False
+    has_typing: bool = False
+    text_units: int | None = None
+    """Longest text of one message as the platform counts it; None is no limit."""
+    file_bytes: int = 0
+    """Largest file that can be fetched from the platform."""
+    chat_pause_s: float = 0.0
+    """Least time between two messages to one chat, in seconds."""
+    group_pause_s: float = 0.0
+    """The same for a chat of several people."""
+    per_second: float | None = None
+    """Most messages of one account in a second, to all chats; None is no limit."""
+
+
+class SendRefused(SwarmError):
+    """Say that the platform will never take this message; it was surely not sent."""
+
+
+class Station(Protocol):
+    """What a channel asks of the company: to be the only listener, and to have its state known."""
+
+    async def hold(self, name: str, *, seconds: float) -> bool:
+        """Hold a lease for so long, anew where it is held already; False where another has it."""
+
+    async def release(self, name: str) -> None:
+        """Let a lease go, if it is ours."""
+
+    async def note(self, channel: str, account: str, *, is_well: bool, detail: str) -> None:
+        """Write down how a channel fares."""
+
+
+class FreeStation:
+    """A station where nobody else is: every lease is given, and nothing is written down."""
+
+    async def hold(self, name: str, *, seconds: float) -> bool:
+        """Give it."""
+        return True
+
+    async def release(self, name: str) -> None:
+        """Forget nothing."""
+
+    async def note(self, channel: str, account: str, *, is_well: bool, detail: str) -> None:
+        """Write nothing."""
 
 
 class Channel(Protocol):
     """One place where people talk to the company."""
 
     name: str
+    capabilities: Capabilities
 
     async def run(self, hear: Hear) -> None:
         """Listen until cancelled; acknowledge an update only after `hear` has returned."""
 
+    def parts(self, message: OutboundMessage) -> Sequence[OutboundMessage]:
+        """Cut a message into what the platform takes as single ones, in order; never none."""
+
     async def send(self, message: OutboundMessage) -> str:
-        """Send one message and return the platform's id of it.
+        """Send one part, or edit what `edits` names, and return the platform's id of it.
 
         Raises:
             Transient: Surely not sent; try again after `retry_after_s`.
+            SendRefused: Surely not sent, and never will be.
             Exception: Any other error means that nobody knows whether it was sent.
         """
+
+    async def signal(self, signal: Signal) -> None:
+        """Give a hint such as `typing`. Raises nothing: a hint that is lost is not missed."""
+
+    async def fetch(self, file: InboundFile, *, most: int) -> bytes:
+        """Return the bytes of a file that a person sent.
+
+        Raises:
+            InvalidInput: It has more than `most` bytes, or is no longer there.
+            Transient: Not now.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections; called last, when nothing is sent any more."""

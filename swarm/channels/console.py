@@ -4,13 +4,14 @@ import asyncio
 import errno
 import os
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TextIO
 
-from swarm.channels.base import Hear
+from swarm.channels.base import Capabilities, Hear
 from swarm.core.clock import Clock, SystemClock, iso
+from swarm.core.errors import InvalidInput
 from swarm.core.ids import Ids, RandomIds
-from swarm.core.message import InboundMessage, OutboundMessage
+from swarm.core.message import InboundFile, InboundMessage, OutboundMessage, Signal
 from swarm.core.text import MAX_ORDER_BYTES, clean_text
 
 MAX_LINE_BYTES = 2 * MAX_ORDER_BYTES
@@ -25,6 +26,7 @@ class ConsoleChannel:
     """
 
     name = "console"
+    capabilities = Capabilities()
 
     def __init__(
         self,
@@ -59,6 +61,20 @@ class ConsoleChannel:
                     received_at=self._clock.now(),
                 )
             )
+
+    def parts(self, message: OutboundMessage) -> Sequence[OutboundMessage]:
+        """Leave it whole: a terminal has no limit."""
+        return [message]
+
+    async def signal(self, signal: Signal) -> None:
+        """Show nothing."""
+
+    async def fetch(self, file: InboundFile, *, most: int) -> bytes:
+        """Raise InvalidInput: a line carries no file."""
+        raise InvalidInput(f"{file.name}: files cannot be sent here; put it into the workspace.")
+
+    async def close(self) -> None:
+        """Hold nothing."""
 
     async def send(self, message: OutboundMessage) -> str:
         """Write the text, its order in front and its files below, and return a number.

@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from swarm.channels.base import Hear
+from swarm.channels.base import Capabilities, Hear
 from swarm.core.clock import Clock, SystemClock
-from swarm.core.message import InboundMessage, OutboundMessage
+from swarm.core.errors import InvalidInput
+from swarm.core.message import InboundFile, InboundMessage, OutboundMessage, Signal
 
 
 class FakeChannel:
@@ -20,10 +23,26 @@ class FakeChannel:
     """
 
     def __init__(
-        self, path: Path | None = None, *, name: str = "fake", clock: Clock | None = None
+        self,
+        path: Path | None = None,
+        *,
+        name: str = "fake",
+        clock: Clock | None = None,
+        capabilities: Capabilities | None = None,
     ) -> None:
-        """With `path`, each sent message is also one JSON line there, on disk before `send` ends."""
+        """Play a platform, by default one that can do nothing but texts.
+
+        Args:
+            path: Each sent message is also one JSON line there, on disk before `send` ends.
+            name: What the channel is called.
+            clock: Says when a message was received.
+            capabilities: What it claims to be able to do.
+        """
         self.name = name
+        self.capabilities = capabilities or Capabilities()
+        self.signals: list[Signal] = []
+        self.files: dict[str, bytes] = {}
+        """What `fetch` gives, by file id."""
         self.sent: list[OutboundMessage] = []
         self.acknowledged: list[str] = []
         """Update ids, in the order in which they were acknowledged."""
@@ -45,8 +64,12 @@ class FakeChannel:
         chat_id: str = "chat",
         thread_id: str | None = None,
         sender_id: str = "1",
+        **more: Any,
     ) -> InboundMessage:
-        """Let somebody write a message; without an `update_id` it gets the next number."""
+        """Let somebody write a message; without an `update_id` it gets the next number.
+
+        `more` are further fields of `InboundMessage`.
+        """
         self._count += 1
         message = InboundMessage(
             channel=self.name,
@@ -57,6 +80,7 @@ class FakeChannel:
             sender_id=sender_id,
             text=text,
             received_at=self._clock.now(),
+            **more,
         )
         self._said.append(message)
         self._quiet.clear()
@@ -80,6 +104,24 @@ class FakeChannel:
                 self.acknowledged.append(self._said.popleft().update_id)
             self._arrived.clear()
             self._quiet.set()
+
+    def parts(self, message: OutboundMessage) -> Sequence[OutboundMessage]:
+        """Leave it whole."""
+        return [message]
+
+    async def signal(self, signal: Signal) -> None:
+        """Remember it."""
+        self.signals.append(signal)
+
+    async def fetch(self, file: InboundFile, *, most: int) -> bytes:
+        """Return what `files` holds."""
+        content = self.files.get(file.file_id)
+        if content is None or len(content) > most:
+            raise InvalidInput(f"{file.name} cannot be fetched.")
+        return content
+
+    async def close(self) -> None:
+        """Hold nothing."""
 
     async def send(self, message: OutboundMessage) -> str:
         """Record the message and return its number, or raise what `fail_at` was told."""

@@ -7,5 +7,8 @@ CHANNELS = Registry(
     {
         "console": "swarm.channels.console:ConsoleChannel",
         "fake": "swarm.channels.fake:FakeChannel",
+        "slack": "swarm.channels.slack.channel:SlackChannel",
+        "telegram": "swarm.channels.telegram.channel:TelegramChannel",
+        "whatsapp": "swarm.channels.whatsapp.channel:WhatsAppChannel",
     },
 )

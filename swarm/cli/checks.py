@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from swarm.app import App
+from swarm.channels.telegram.diagnosis import diagnose
 from swarm.cli.books import book_faults
 from swarm.core.clock import parse_iso
 from swarm.core.order import OrderStatus
@@ -26,7 +27,7 @@ from swarm.sandbox.choose import choose
 from swarm.store.audit import verify
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
-from swarm.store.tables import effects, ledger, orders
+from swarm.store.tables import effects, ledger, orders, outbox
 
 LEAST_PYTHON = (3, 11)
 LEAST_DISK_BYTES = 1024**3
@@ -79,6 +80,8 @@ def checks_of_books() -> Mapping[str, Check]:
         "orders": _orders,
         "ledger": _ledger,
         "effects": _effects,
+        "telegram": _telegram,
+        "messages": _messages,
         "audit": _audit,
     }
 
@@ -268,3 +271,29 @@ def _ledger(app: App) -> Iterator[Finding]:
         yield Finding("ledger", Level.PROBLEM, fault, remedy)
     if not faults:
         yield Finding("ledger", Level.OK, "calls and budgets agree")
+
+
+def _telegram(app: App) -> Iterator[Finding]:
+    config = app.settings.telegram
+    has_founder = app.store.read(app.people.has_founder)
+
+    async def look() -> list[Any]:
+        return [found async for found in diagnose(config, has_founder=has_founder)]
+
+    for found in asyncio.run(look()):
+        level = Level.PROBLEM if found.is_fatal else Level.WARNING
+        yield Finding("telegram", level if found.remedy else Level.OK, found.text, found.remedy)
+
+
+def _messages(app: App) -> Iterator[Finding]:
+    query = sa.select(outbox.c.channel, outbox.c.state, sa.func.count()).group_by(
+        outbox.c.channel, outbox.c.state
+    )
+    lost = ("unknown", "refused")
+    found = [row for row in app.store.read(lambda c: c.execute(query).all()) if row[1] in lost]
+    for channel, state, count in found:
+        text = f"{channel}: {count} messages are {state}"
+        remedy = "`swarm inbox` and `swarm orders` show what they were about"
+        yield Finding("messages", Level.WARNING, text, remedy)
+    if not found:
+        yield Finding("messages", Level.OK, "each arrived or will")

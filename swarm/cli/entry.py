@@ -67,8 +67,37 @@ COMMANDS: dict[str, Command] = {
             "schema": "Print the JSON Schema of a document.",
         },
     ),
+    "record": Command(
+        "swarm.cli.recordings:record", "Record a finished order, to be played again.", "Proof"
+    ),
+    "replay": Command(
+        "swarm.cli.recordings:replay", "Play recorded orders again, with no network.", "Proof"
+    ),
+    "baseline": Command(
+        "swarm.cli.baseline:baseline",
+        "What people would have needed: show, compare, predict, calibrate.",
+        "Books",
+    ),
     "memory": Command(
         "swarm.cli.memory_commands:memory", "List, search, add, edit or forget memories.", "Books"
+    ),
+    "hosting": Command(
+        "swarm.cli.hosting:hosting", "Bills of machines, their prices, what orders used.", "Books"
+    ),
+    "receipt": Command(
+        "swarm.cli.receipts:receipt", "Print what an order cost, and what it left out.", "Books"
+    ),
+    "time": Command(
+        "swarm.cli.time:time", "Your own minutes: list, correct, add; your week.", "Books"
+    ),
+    "prices": Command(
+        "swarm.cli.prices:prices", "Price recorded calls; show, check and import prices.", "Books"
+    ),
+    "report": Command(
+        "swarm.cli.reporting:report", "What a week or a month cost, and whether it pays.", "Books"
+    ),
+    "export": Command(
+        "swarm.cli.exporting:export", "Write the books as FOCUS, OpenTelemetry or JSON.", "Books"
     ),
     "audit": Command(
         "swarm.cli.audit:audit", "Check, export and sign the record of who did what.", "Books"
@@ -78,6 +107,12 @@ COMMANDS: dict[str, Command] = {
     ),
     "mcp": Command(
         "swarm.cli.mcp:mcp", "List MCP servers; show, approve and revoke their tools.", "Tools"
+    ),
+    "pairing": Command(
+        "swarm.cli.pairing:pairing", "List, let in and remove people who chat.", "People"
+    ),
+    "channels": Command(
+        "swarm.cli.channels:channels", "Show the channels, and test one.", "People"
     ),
     **_table(
         "Running",

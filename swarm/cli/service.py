@@ -2,8 +2,13 @@
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from sqlalchemy.engine import Connection
 
 from swarm.app import App, build
 from swarm.channels.base import Channel
@@ -11,6 +16,7 @@ from swarm.channels.registry import CHANNELS
 from swarm.cli.opened import opened
 from swarm.cli.terminal import say, show_json, tell
 from swarm.cli.waiting import STOPPING, stopped_by_signals
+from swarm.runtime.people import PersonRole
 from swarm.settings import FILE, load
 
 
@@ -23,14 +29,32 @@ def init(*, as_json: bool) -> None:
     app = build(load())
     try:
         is_new = app.initialise()
+        code = founder_code(app)
     finally:
         app.close()
     if as_json:
-        show_json({"home": str(app.home), "settings": str(app.home / FILE), "is_new": is_new})
+        document = {"home": str(app.home), "settings": str(app.home / FILE), "is_new": is_new}
+        show_json(document | ({"founder_code": code} if code else {}))
         return
     say(f"The company {'is set up' if is_new else 'was already set up'} in {app.home}.")
     say(f"Settings: {app.home / FILE}. Own roles: {app.home / 'roles'}/<name>.md.")
+    if code:
+        say(f"From a phone: send `/start {code}` to your bot within an hour; it makes you founder.")
     say('Next: `swarm doctor` checks it, `swarm order "what you want done" --wait` works.')
+
+
+def founder_code(app: App) -> str:
+    """Return a new one-time code for the first founder; empty where there is one, or no chat."""
+
+    def work(connection: Connection) -> str:
+        if app.people.has_founder(connection):
+            return ""
+        app.pairing.withdraw_invitations(connection, by=app.environment.user)
+        return app.pairing.invite(connection, PersonRole.FOUNDER, by=app.environment.user)
+
+    if app.settings.telegram.token is None:
+        return ""
+    return app.store.write(work)
 
 
 def up() -> None:
@@ -52,11 +76,11 @@ def worker() -> None:
 def _channels(app: App) -> dict[str, Channel]:
     """Return the configured channels; the console's streams are this door's to give."""
     found: dict[str, Channel] = {}
-    for name in app.settings.channels:
-        make = CHANNELS.load(name)
+    for name in app.channel_names:
         if name != "console":
-            found[name] = make()
+            found[name] = app.channel(name)
         elif sys.stdin is not None and sys.stdout is not None:
+            make = CHANNELS.load(name)
             found[name] = make(sys.stdin, sys.stdout, clock=app.clock, ids=app.ids)
     return found
 
@@ -66,7 +90,7 @@ def _serve(app: App, channels: Mapping[str, Channel]) -> None:
     sentence = app.model_sentence
     work = app.worker(channels)
     tell(sentence)
-    heard = f"listens to {', '.join(sorted(channels))}" if channels else "listens to no channel"
+    heard = _heard(channels)
 
     def ready() -> None:
         tell(f"Swarm works in {app.home} (process {os.getpid()}), {heard}. Ctrl-C stops it.")
@@ -81,6 +105,28 @@ def _serve(app: App, channels: Mapping[str, Channel]) -> None:
                 notice.cancel()
 
     asyncio.run(serve())
+
+
+def _heard(channels: Mapping[str, Channel]) -> str:
+    """Say who can be heard, and what to set where that is nobody."""
+    names = sorted(name for name in channels if name != "console" or not _is_null(sys.stdin))
+    if names:
+        return f"listens to {', '.join(names)}"
+    if not channels:
+        return "listens to no channel"
+    return (
+        "hears nobody, because its standard input is empty: set SWARM_TELEGRAM__TOKEN to steer it "
+        "from a phone, or use `swarm order` in the same home"
+    )
+
+
+def _is_null(stream: TextIO) -> bool:
+    """Return whether a stream is the null device, as a service's and a container's input is."""
+    try:
+        facts = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISCHR(facts.st_mode) and facts.st_rdev == Path(os.devnull).stat().st_rdev
 
 
 async def _say_stopping(stop: asyncio.Event) -> None:

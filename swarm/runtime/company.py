@@ -19,16 +19,20 @@ from swarm.core.role import Role
 from swarm.ledger.book import Book
 from swarm.ledger.budget import BudgetConfig
 from swarm.ledger.effects import EffectBook
+from swarm.ledger.hosting.terms import HostingConfig
 from swarm.ledger.metered import Metered
 from swarm.ledger.prices import PriceBook
 from swarm.memory.base import Memory
 from swarm.org.loader import Org
 from swarm.runtime.engine import Engine
+from swarm.runtime.metering import Meter
+from swarm.runtime.recalling import Recaller
 from swarm.sandbox.base import Sandbox
 from swarm.store.database import Store
 from swarm.tools.base import Tool
 
 if TYPE_CHECKING:
+    from swarm.ledger.baseline.frozen import BaselineBook
     from swarm.org.graph import OrderWalk, TaskWalk
     from swarm.tools.http import WebClient
     from swarm.tools.skills import SkillShelf
@@ -111,11 +115,15 @@ class Company:
     prices: PriceBook
     effects: EffectBook
     memory: Memory
+    recaller: Recaller
     budget: BudgetConfig
+    hosting: HostingConfig
     limits: LimitsConfig
     default_model: Callable[[], str]
     """The company's model; looked up on first use, since looking may ask a local server."""
     load_tools: Callable[[Role], Awaitable[Mapping[str, Tool]]]
+    load_baselines: Callable[[], "BaselineBook"]
+    """Makes the book of human baselines; its figures are read at the first plan."""
     rules: Rules
     kit: Kit
     to_company: Callable[[Decimal, str], Decimal]
@@ -132,6 +140,16 @@ class Company:
     def agent_limits(self) -> Limits:
         """Return how far one attempt may go."""
         return Limits(steps=self.limits.steps, seconds=self.limits.task_s)
+
+    @cached_property
+    def baselines(self) -> "BaselineBook":
+        """Return the book of human baselines."""
+        return self.load_baselines()
+
+    @cached_property
+    def meter(self) -> Meter:
+        """Return what counts the machine's use by this process."""
+        return Meter(self.clock)
 
     @cached_property
     def order_walk(self) -> "OrderWalk":

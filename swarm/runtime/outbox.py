@@ -1,26 +1,18 @@
 """Messages to people: written with what they tell of, sent once, or shown as unknown."""
 
-import asyncio
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.engine import Connection
 
-from swarm.channels.base import Channel
-from swarm.core.clock import Clock, iso
-from swarm.core.errors import Transient
 from swarm.core.message import OutboundKind, OutboundMessage
 from swarm.core.order import OrderState, OrderStatus, Reason
 from swarm.runtime.records import Claimed
-from swarm.store.database import Store
 from swarm.store.tables import asks, outbox
-
-log = structlog.get_logger("swarm.outbox")
 
 TERMINAL = "terminal"
 """The channel of orders from the command line: their answer is read with `swarm show`."""
@@ -28,7 +20,6 @@ LONG = 3_000
 """A request for a signature of more characters is sent as a file, whole: no platform shows more
 in one message, and nobody signs what was cut."""
 _HEAD = 1_000
-_PRIORITY = {OutboundKind.DECISION: 0, OutboundKind.ANSWER: 1, OutboundKind.PROGRESS: 2}
 
 
 def announce(
@@ -59,6 +50,7 @@ def announce(
             text=_text(connection, order.id, status, reason, state),
             order_id=order.id,
             files=files,
+            card=status.value,
         ),
         now=now,
     )
@@ -85,28 +77,70 @@ def write_requests(folder: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def put(connection: Connection, *, dedupe_key: str, message: OutboundMessage, now: str) -> None:
-    """Queue a message; the same key twice is one message."""
+def put(
+    connection: Connection,
+    *,
+    dedupe_key: str,
+    message: OutboundMessage,
+    now: str,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Queue a message; the same key twice is one message.
+
+    Args:
+        connection: The transaction that it tells of.
+        dedupe_key: Names the message for good.
+        message: What to send.
+        now: From when on it may go, as an ISO time.
+        extra: Further columns of its row.
+    """
     known = connection.execute(
         sa.select(outbox.c.id).where(outbox.c.dedupe_key == dedupe_key)
     ).first()
     if known is None:
-        connection.execute(
-            outbox.insert().values(
-                dedupe_key=dedupe_key,
-                order_id=message.order_id,
-                channel=message.channel,
-                chat_id=message.chat_id,
-                thread_id=message.thread_id,
-                kind=message.kind.value,
-                body=message.text,
-                files=json.dumps(list(message.files)),
-                state="pending",
-                tries=0,
-                not_before=now,
-                created_at=now,
-            )
+        columns = {
+            "order_id": message.order_id,
+            "channel": message.channel,
+            "chat_id": message.chat_id,
+            "thread_id": message.thread_id,
+            "kind": message.kind.value,
+            "body": message.text,
+            "files": json.dumps(list(message.files)),
+            "card": message.card,
+            "buttons": written_buttons(message),
+            "markup": message.markup,
+            "slot": message.slot,
+            "reply_to": message.reply_to,
+            "is_silent": message.is_silent,
+            "ask_id": message.ask_id,
+            "state": "pending",
+            "tries": 0,
+            "not_before": now,
+            "created_at": now,
+        }
+        values = {"dedupe_key": dedupe_key} | columns | dict(extra or {})
+        connection.execute(outbox.insert().values(**values))
+
+
+def written_buttons(message: OutboundMessage) -> str:
+    """Write the buttons of a message as JSON."""
+    return json.dumps([[asdict(button) for button in row] for row in message.buttons])
+
+
+def coalesce(connection: Connection, *, message: OutboundMessage, now: str) -> None:
+    """Queue what a slot shows now; what waits there unsent is replaced, not followed."""
+    waiting = connection.execute(
+        outbox.update()
+        .where(
+            outbox.c.channel == message.channel,
+            outbox.c.chat_id == message.chat_id,
+            outbox.c.slot == message.slot,
+            outbox.c.state == "pending",
         )
+        .values(body=message.text, markup=None, place=None, buttons=written_buttons(message))
+    )
+    if waiting.rowcount == 0:
+        put(connection, dedupe_key=f"{message.slot}@{now}", message=message, now=now)
 
 
 def _text(
@@ -139,97 +173,3 @@ def _ask_text(row: Any) -> str:
     if row.kind == "signature" and len(text) > LONG:
         text = f"{text[:_HEAD]}\n[{len(text):,} characters: read all of it in {row.id}.txt]"
     return "\n".join([f"{row.asked_by} asks ({row.id}): {text}", *options, way])
-
-
-class Sender:
-    """Send what the outbox holds for the channels of this process, one message at a time."""
-
-    def __init__(
-        self, *, store: Store, clock: Clock, channels: Mapping[str, Channel], poll_s: float
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._channels = channels
-        self._poll_s = poll_s
-
-    async def run(self) -> None:
-        """Send until cancelled. A message caught in the act by a crash is `unknown`, not resent."""
-        await self._store.awrite(_doubt)
-        while True:
-            if not await self.send_next():
-                await asyncio.sleep(self._poll_s)
-
-    async def send_next(self) -> bool:
-        """Send the most urgent message that is due; False where there is none."""
-        row = await self._store.awrite(self._take)
-        if row is None:
-            return False
-        message = OutboundMessage(
-            channel=row.channel,
-            chat_id=row.chat_id,
-            thread_id=row.thread_id,
-            kind=OutboundKind(row.kind),
-            text=row.body,
-            order_id=row.order_id,
-            files=tuple(json.loads(row.files)),
-        )
-        try:
-            sent_id = await self._channels[row.channel].send(message)
-        except Transient as error:
-            pause = error.retry_after_s or min(2.0**row.tries, 300.0)
-            await self._mark(row.id, state="pending", not_before=self._in(pause))
-        except Exception:
-            log.exception("nobody knows whether this was sent", outbox=row.id)
-            await self._mark(row.id, state="unknown")
-        else:
-            await self._mark(row.id, state="sent", sent_id=sent_id, sent_at=self._in(0))
-            await self._shown(row.order_id)
-        return True
-
-    def _take(self, connection: Connection) -> Any:
-        rows = connection.execute(
-            sa.select(outbox)
-            .where(
-                outbox.c.state == "pending",
-                outbox.c.channel.in_(list(self._channels)),
-                outbox.c.not_before <= self._in(0),
-            )
-            .order_by(outbox.c.id)
-        ).all()
-        if not rows:
-            return None
-        row = min(rows, key=lambda r: (_PRIORITY[OutboundKind(r.kind)], r.id))
-        connection.execute(
-            outbox.update()
-            .where(outbox.c.id == row.id)
-            .values(state="sending", tries=outbox.c.tries + 1)
-        )
-        return row
-
-    def _in(self, seconds: float) -> str:
-
-        return iso(self._clock.now() + timedelta(seconds=seconds))
-
-    async def _mark(self, row_id: int, **values: Any) -> None:
-        await self._store.awrite(
-            lambda c: c.execute(outbox.update().where(outbox.c.id == row_id).values(**values))
-        )
-
-    async def _shown(self, order_id: str | None) -> None:
-        """Note when a question reached its person: their minutes count from there."""
-        now = self._in(0)
-        await self._store.awrite(
-            lambda c: c.execute(
-                asks.update()
-                .where(
-                    asks.c.order_id == order_id,
-                    asks.c.state == "open",
-                    asks.c.shown_at.is_(None),
-                )
-                .values(shown_at=now)
-            )
-        )
-
-
-def _doubt(connection: Connection) -> None:
-    connection.execute(outbox.update().where(outbox.c.state == "sending").values(state="unknown"))

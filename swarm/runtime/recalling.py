@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from typing import Protocol
 
 from swarm.core.mark import CLEAN, Mark
 from swarm.core.origin import Origin
@@ -35,36 +36,51 @@ def of_customer(customer: str | None) -> Detail:
     return PLAIN if customer is None else Detail(Scope.CUSTOMER, customer)
 
 
-async def recall(
-    memory: Memory, query: str, viewer: Viewer, *, language: str | None, but_of: str
-) -> Remembered:
-    """Look up what is nearest to a text, without what the order itself left there.
+class Recaller(Protocol):
+    """Bring what is remembered into a prompt."""
 
-    Args:
-        memory: The company's.
-        query: The order or the brief.
-        viewer: For whom; it sees no other customer's.
-        language: ISO 639-1 code in which ages are written.
-        but_of: The order whose own memories are left out.
-    """
-    found = await asyncio.to_thread(
-        memory.recall,
-        query,
-        limit=MAX_ITEMS,
-        viewer=viewer,
-        max_tokens=MAX_TOKENS,
-        language=language,
-    )
-    items = [item for item in found if item.order_id != but_of]
-    mark = CLEAN
-    for item in items:
-        mark = mark.after(item.reads_as, is_private=True)
-    text = render(items, language=language or "en")
-    return Remembered((text,) if text else (), tuple(item.id for item in items), mark)
+    async def recall(
+        self, query: str, viewer: Viewer, *, language: str | None, but_of: str, node: str
+    ) -> Remembered:
+        """Look up what is nearest to a text, without what the order itself left there.
+
+        Args:
+            query: The order or the brief.
+            viewer: For whom; it sees no other customer's.
+            language: ISO 639-1 code in which ages are written.
+            but_of: The order whose own memories are left out.
+            node: For whose prompt.
+        """
+
+
+class MemoryRecaller:
+    """Recall from the company's memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def recall(
+        self, query: str, viewer: Viewer, *, language: str | None, but_of: str, node: str
+    ) -> Remembered:
+        """Look up what is nearest to a text, without what the order itself left there."""
+        found = await asyncio.to_thread(
+            self._memory.recall,
+            query,
+            limit=MAX_ITEMS,
+            viewer=viewer,
+            max_tokens=MAX_TOKENS,
+            language=language,
+        )
+        items = [item for item in found if item.order_id != but_of]
+        mark = CLEAN
+        for item in items:
+            mark = mark.after(item.reads_as, is_private=True)
+        text = render(items, language=language or "en")
+        return Remembered((text,) if text else (), tuple(item.id for item in items), mark)
 
 
 async def recall_once(
-    memory: Memory,
+    recaller: Recaller,
     query: str,
     viewer: Viewer,
     *,
@@ -79,7 +95,9 @@ async def recall_once(
         stored = json.loads(known)
         mark = Mark(origins=tuple(map(Origin, stored["origins"])), is_private=True)
         return Remembered(tuple(stored["lines"]), tuple(stored["ids"]), mark)
-    found = await recall(memory, query, viewer, language=language, but_of=key.order_id)
+    found = await recaller.recall(
+        query, viewer, language=language, but_of=key.order_id, node=key.node
+    )
     if not found.ids:
         return NOTHING
     result = {"lines": found.lines, "ids": found.ids, "origins": found.mark.origins}

@@ -1,7 +1,6 @@
 """One segment of an order: from a person's word to the next wait, or to the end."""
 
 import asyncio
-import hashlib
 from typing import Any
 
 import structlog
@@ -14,6 +13,7 @@ from swarm.core import language
 from swarm.core.clock import iso
 from swarm.core.errors import Cancelled, SwarmError
 from swarm.core.order import (
+    Baseline,
     Forecast,
     OrderState,
     OrderStatus,
@@ -24,19 +24,18 @@ from swarm.core.order import (
     TaskState,
     TaskStatus,
 )
-from swarm.ledger.baseline import estimate
 from swarm.ledger.book import Caller, release_holds
 from swarm.ledger.forecast import forecast
+from swarm.ledger.hosting.books import write_usage
 from swarm.memory.base import MemoryKind, Viewer
 from swarm.org import briefs, decisions
 from swarm.runtime import outbox, records
 from swarm.runtime.company import Company
-from swarm.runtime.engine import TASK
 from swarm.runtime.embedding import paid_by
-from swarm.runtime.recalling import of_customer, recall
+from swarm.runtime.engine import TASK
+from swarm.runtime.recalling import of_customer
 from swarm.runtime.tasks import ASSUME, reason_of, write_ask
 from swarm.runtime.wording import episode, plan_card
-from swarm.store.tables import baselines
 
 log = structlog.get_logger("swarm.segments")
 
@@ -50,6 +49,13 @@ async def run_segment(company: Company, order_id: str, segment: int) -> None:
     if order is None:
         return
     desk = OrderDesk(company, order)
+    with company.meter.working(order_id, None, segment):
+        await _work(company, desk, order, segment)
+
+
+async def _work(company: Company, desk: "OrderDesk", order: records.Claimed, segment: int) -> None:
+    """Walk the order's graph and end the segment; what stops it is the order's reason."""
+    order_id = order.id
     try:
         status, reason = standing(await company.order_walk.run(order.state, desk))
     except Cancelled:
@@ -99,8 +105,8 @@ class OrderDesk:
         node = f"frame/{state.retry}"
         mind = self._mind(node)
         with paid_by(self._order.id, node, mind.caller):
-            recalled = await recall(
-                self._company.memory, state.text, viewer, language=detected, but_of=self._order.id
+            recalled = await self._company.recaller.recall(
+                state.text, viewer, language=detected, but_of=self._order.id, node="frame"
             )
         state = state.model_copy(
             update={
@@ -171,27 +177,36 @@ class OrderDesk:
     async def price(self, state: OrderState) -> OrderState:
         """Forecast the cost and freeze the human baseline, before any work."""
         plan = _known(state.plan)
-        at = self._company.clock.now()
-        baseline = estimate(plan, author=self._company.org.head, at=at)
+        baseline = await self._baseline(plan, _known(state.frame).kind)
         expected = self._forecast(plan)
         is_signed = not self._needs_signature(expected)
         state = state.model_copy(
             update={"baseline": baseline, "forecast": expected, "is_signed": is_signed}
         )
-        body = baseline.model_dump_json()
 
         def freeze(connection: Connection) -> None:
-            connection.execute(
-                baselines.insert().values(
-                    order_id=self._order.id,
-                    revision=state.revision,
-                    body=body,
-                    digest=hashlib.sha256(body.encode()).hexdigest(),
-                    frozen_at=iso(at),
-                )
+            self._company.baselines.freeze(
+                connection,
+                baseline,
+                order_id=self._order.id,
+                plan_revision=state.revision,
+                initiator=f"{self._order.channel}:{self._order.sender_id}",
             )
 
         return await self._save(state, also=freeze)
+
+    async def _baseline(self, plan: Plan, kind: str) -> Baseline:
+        """Estimate what people would need, off the loop: it is a few hundredths of a second."""
+        book, clock = self._company.baselines, self._company.clock
+        history = await self._company.store.aread(book.history)
+        return await asyncio.to_thread(
+            book.estimate,
+            plan,
+            author=self._company.org.head,
+            at=clock.now(),
+            kind=kind,
+            history=history,
+        )
 
     def _forecast(self, plan: Plan) -> Forecast:
         org = self._company.org
@@ -295,6 +310,7 @@ class OrderDesk:
         state = self.state
         is_told = self._order.channel != outbox.TERMINAL
         files = await self._requests() if status is OrderStatus.WAITING and is_told else ()
+        used = self._company.meter.rows(self._order.id)
 
         def work(connection: Connection) -> None:
             records.advance(
@@ -310,8 +326,10 @@ class OrderDesk:
                 text, key = episode(state, status, reason), f"episode/{self._order.segment}"
                 self._remember(connection, text, MemoryKind.EPISODE, key)
             outbox.announce(connection, self._order, status, reason, state, now=now, files=files)
+            write_usage(connection, used)
 
         await self._company.store.awrite(work)
+        self._company.meter.written(used)
 
     async def _requests(self) -> tuple[str, ...]:
         """Put requests that are too long for a message into files."""

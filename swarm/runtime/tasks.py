@@ -50,6 +50,7 @@ from swarm.runtime import records
 from swarm.runtime.company import Company
 from swarm.runtime.embedding import paid_by
 from swarm.runtime.recalling import BEFORE, Remembered, recall_once
+from swarm.sandbox.base import Sandbox
 from swarm.store.tables import artifacts, asks
 from swarm.tools.base import Effect, Handoff, Tool, ToolContext
 from swarm.tools.workspace import FileFacts, facts, reading
@@ -88,8 +89,9 @@ async def run_task(company: Company, order_id: str, segment: int, task_id: str) 
     desk = TaskDesk(company, order_id, segment, token, setting)
     start = setting.order.tasks[task_id]
     try:
-        state = await _walk(company, desk, desk.begin(start))
-        await desk.finish(state)
+        with company.meter.working(order_id, task_id, segment):
+            state = await _walk(company, desk, desk.begin(start))
+            await desk.finish(state)
     except Cancelled:
         return
 
@@ -190,7 +192,7 @@ class TaskDesk:
         caller = self._mind(role, node).caller
         with paid_by(self._order_id, node, caller):
             return await recall_once(
-                self._company.memory,
+                self._company.recaller,
                 f"{task.title}\n{task.brief}",
                 Viewer(role.name, customer=self._setting.customer),
                 language=self._setting.order.language,
@@ -303,11 +305,16 @@ class TaskDesk:
             colleagues=self._company.org.colleagues(role.name),
             order_id=self._order_id,
             customer=self._setting.customer,
-            sandbox=await kit.sandbox() if runs else None,
+            sandbox=self._watched(await kit.sandbox()) if runs else None,
             memory=self._company.memory,
             web=kit.web,
             skills=kit.skills,
+            kept=self._company.home / "kept" / self._order_id,
         )
+
+    def _watched(self, sandbox: Sandbox | None) -> Sandbox | None:
+        """Return the sandbox such that what commands use is counted for this task."""
+        return self._company.meter.watched(sandbox, self._order_id, self._setting.task.id)
 
     async def _delegate(self, handoff: Handoff, node: str, mark: Mark, *, depth: int) -> Handed:
         """Let a colleague do a sub-task here and now; a wait of theirs is a wait of ours."""

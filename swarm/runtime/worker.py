@@ -2,30 +2,33 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from swarm.channels.base import Channel
-from swarm.core.message import InboundMessage
 from swarm.runtime.company import Company
 from swarm.runtime.engine import SEGMENT, TASK
-from swarm.runtime.intake import Intake
+from swarm.runtime.heartbeat import Heartbeat
 from swarm.runtime.lock import WorkerLock
-from swarm.runtime.outbox import Sender
+from swarm.runtime.metering import Keeper
+from swarm.runtime.pausing import Pause
 from swarm.runtime.segments import run_segment
 from swarm.runtime.tasks import run_task
 
+if TYPE_CHECKING:
+    from swarm.runtime.front import MakeFront
+
 log = structlog.get_logger("swarm.worker")
 
-SEND_POLL_S = 0.5
 REOPEN_S = 5.0
 GC_THRESHOLD = 20_000
 GRACE_S = 3.0
-"""How long a stop waits for model calls in flight, in seconds."""
+"""How long a stop waits for model calls in flight, and for the last rows, in seconds."""
 
 
 class Worker:
@@ -36,14 +39,16 @@ class Worker:
         *,
         home: Path,
         company: Company,
-        intake: Intake,
         channels: Mapping[str, Channel],
+        make_front: "MakeFront",
+        pause: Pause,
         close_models: Callable[[], "asyncio.Future[None] | object"],
     ) -> None:
         self._home = home
         self._company = company
-        self._intake = intake
         self._channels = channels
+        self._make_front = make_front
+        self._pause = pause
         self._close_models = close_models
 
     async def run(self, until: asyncio.Event, *, ready: Callable[[], None] | None = None) -> None:
@@ -55,42 +60,44 @@ class Worker:
         # Most objects of a worker live as long as it does; looking through them after every
         # 700 new ones, as the interpreter would, costs a tenth of each call.
         gc.set_threshold(GC_THRESHOLD)
-        with WorkerLock(self._home):
+        with WorkerLock(self._home), Heartbeat(self._home) as heartbeat:
+            company = self._company
+            keeper = Keeper(company.meter, company.store, company.clock, company.hosting)
             await self._company.engine.start(
                 {
-                    SEGMENT: partial(run_segment, self._company),
-                    TASK: partial(run_task, self._company),
+                    SEGMENT: partial(self._pause.held(run_segment), self._company),
+                    TASK: partial(self._pause.held(run_task), self._company),
                 }
             )
-            jobs = [asyncio.create_task(self._send())] if self._channels else []
-            jobs += [asyncio.create_task(self._listen(c)) for c in self._channels.values()]
+            watch = asyncio.create_task(self._keep("pause", self._pause.watch))
+            jobs = [watch, *self._front()]
+            jobs.append(asyncio.create_task(heartbeat.run()))
+            jobs.append(asyncio.create_task(keeper.run()))
             try:
                 if ready is not None:
                     ready()
                 await until.wait()
             finally:
                 await self._stop(jobs)
+                await keeper.end(GRACE_S)
 
-    async def _listen(self, channel: Channel) -> None:
-        """Listen until the channel ends by itself; one that breaks is opened again."""
+    def _front(self) -> list["asyncio.Task[None]"]:
+        """Begin to hear and to send; nothing of it is loaded where there is no channel."""
+        if not self._channels:
+            return []
+        front = self._make_front(self._channels)
+        runs = {f"front {number}": run for number, run in enumerate(front.jobs())}
+        runs |= {c.name: partial(c.run, front.hear) for c in self._channels.values()}
+        return [asyncio.create_task(self._keep(name, run)) for name, run in runs.items()]
+
+    async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run until it ends by itself; what breaks is begun again."""
         while True:
             try:
-                return await channel.run(self._hear)
+                return await run()
             except Exception:
-                log.exception("a channel broke", channel=channel.name)
+                log.exception("a channel broke", channel=name)
                 await asyncio.sleep(REOPEN_S)
-
-    async def _hear(self, message: InboundMessage) -> None:
-        await asyncio.to_thread(self._intake.place, message)
-
-    async def _send(self) -> None:
-        sender = Sender(
-            store=self._company.store,
-            clock=self._company.clock,
-            channels=self._channels,
-            poll_s=SEND_POLL_S,
-        )
-        await sender.run()
 
     async def _stop(self, jobs: list["asyncio.Task[None]"]) -> None:
         for job in jobs:
@@ -98,6 +105,8 @@ class Worker:
         for job in jobs:
             with suppress(asyncio.CancelledError):
                 await job
+        for channel in self._channels.values():
+            await channel.close()
         await self._company.metered.drain(GRACE_S)
         await self._company.engine.stop()
         closing = self._close_models()

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from swarm.core.errors import ConfigError, Unavailable
+from swarm.store.subseconds import teach_subseconds
 
 log = structlog.get_logger("swarm.store")
 
@@ -52,6 +53,7 @@ class Store:
     def _make_engine(self) -> Engine:
         if not self.is_sqlite:
             return sa.create_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+        teach_subseconds()
         engine = sa.create_engine(
             self.url,
             connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},

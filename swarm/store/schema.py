@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.errors import ConfigError
 from swarm.store.database import Store
 
-HEAD = "0003"
+HEAD = "0009"
 """The newest revision this version knows; a test holds it against the files."""
 
 

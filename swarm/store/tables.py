@@ -16,6 +16,7 @@ class OrderRow(SQLModel, table=True):
     __table_args__ = (
         Index("ux_orders_update", "channel", "account", "update_id", unique=True),
         Index("ix_orders_status", "status"),
+        Index("ix_orders_created", "created_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -82,6 +83,7 @@ class LedgerRow(SQLModel, table=True):
             sqlite_where=text("state = 'intent'"),
             postgresql_where=text("state = 'intent'"),
         ),
+        Index("ix_ledger_started", "started_at"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
@@ -108,6 +110,18 @@ class LedgerRow(SQLModel, table=True):
     cache_write_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    audio_tokens: int | None = None
+    tool_tokens: int | None = None
+    provider: str | None = None
+    """Who was asked, by our name; None in rows of models without one."""
+    service_tier: str | None = None
+    """The service tier that was billed; None where the answer could not be read."""
+    parts: str | None = Field(default=None, sa_column=Column(Text))
+    """JSON list of `ledger.pricing.PricedPart`; a part without an amount may have an `estimate`."""
+    listed_pico: int | None = Field(default=None, sa_column=Column(BigInteger))
+    """What the book says, in `listed_currency`, also where the provider named another cost."""
+    listed_currency: str | None = None
     reserved_pico: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     cost_pico: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     currency: str
@@ -292,6 +306,7 @@ class OutboxRow(SQLModel, table=True):
     __table_args__ = (
         Index("ux_outbox_dedupe", "dedupe_key", unique=True),
         Index("ix_outbox_state", "state"),
+        Index("ix_outbox_slot", "channel", "chat_id", "slot"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
@@ -304,12 +319,204 @@ class OutboxRow(SQLModel, table=True):
     body: str = Field(sa_column=Column(Text, nullable=False))
     files: str = "[]"
     state: str = "pending"
-    """`pending`, `sending`, `sent`, `unknown`, or `refused` by the platform."""
+    """`pending`, `sending`, `sent`, `unknown`, `refused` by the platform, or `void` when it came to
+    say nothing any more."""
     tries: int = 0
     not_before: str
     created_at: str
     sent_at: str | None = None
     sent_id: str | None = None
+    place: int | None = None
+    """Number of the message that this is a part of: what a person reads stays together."""
+    part: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    card: str | None = None
+    """How the order ended its segment, where the text is written anew as a card when it is sent."""
+    buttons: str = Field(default="[]", sa_column_kwargs={"server_default": "[]"})
+    """JSON list of rows of `{label, token}`."""
+    markup: str | None = Field(default=None, sa_column=Column(Text))
+    """The text in the platform's own form, cut to fit."""
+    slot: str | None = None
+    """A place in the chat that is edited: of the messages with one slot the newest counts."""
+    reply_to: str | None = None
+    is_silent: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    ask_id: str | None = None
+    """What it asks, where it asks one thing."""
+    error: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class SentRow(SQLModel, table=True):
+    """One message as the platform numbered it, to find what a reply or a reaction means."""
+
+    __tablename__ = "sent_messages"
+    __table_args__ = (Index("ix_sent_messages_slot", "channel", "chat_id", "slot"),)
+
+    channel: str = Field(primary_key=True)
+    chat_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    outbox_id: int
+    order_id: str | None
+    ask_id: str | None
+    slot: str | None
+    sent_at: str
+
+
+class InboxRow(SQLModel, table=True):
+    """One update of a platform, stored before the platform is told that it was received."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        Index("ux_inbox_update", "channel", "account", "update_id", unique=True),
+        Index("ix_inbox_state", "state"),
+        Index("ix_inbox_message", "channel", "chat_id", "message_id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    channel: str
+    account: str
+    update_id: str
+    kind: str
+    chat_id: str
+    thread_id: str | None
+    sender_id: str
+    message_id: str | None
+    raw: bytes
+    """The update as it came."""
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON of what the channel read in it."""
+    received_at: str
+    state: str = "new"
+    """`new`, then `done`, `ignored`, or `failed` where handling it broke again and again."""
+    tries: int = 0
+    handled_at: str | None = None
+    outcome: str | None = Field(default=None, sa_column=Column(Text))
+    order_id: str | None = None
+    """The order that it became, or spoke of."""
+
+
+class PersonRow(SQLModel, table=True):
+    """Somebody who may talk to the company, by the platform's immutable id."""
+
+    __tablename__ = "people"
+    __table_args__ = (Index("ux_people_id", "channel", "platform_id", unique=True),)
+
+    id: str = Field(primary_key=True)
+    channel: str
+    platform_id: str
+    name: str
+    """As they call themselves; shown, never compared."""
+    role: str
+    """`founder`, `team`, `customer` or `observer`."""
+    chat_id: str | None
+    """Where they are reached in private."""
+    language: str | None = None
+    added_at: str
+    added_by: str
+    revoked_at: str | None = None
+    revoked_by: str | None = None
+
+
+class PairingRow(SQLModel, table=True):
+    """A code that lets somebody in: shown to a stranger and approved, or given out once."""
+
+    __tablename__ = "pairings"
+    __table_args__ = (Index("ix_pairings_state", "state"),)
+
+    code: str = Field(primary_key=True)
+    """SHA-256 of the code, in hexadecimal."""
+    kind: str
+    """`request` of a stranger, which the operator approves; `invite` of the operator."""
+    shown: str | None = None
+    """The code in clear, for requests alone: it gives nothing by itself."""
+    channel: str | None
+    account: str | None
+    platform_id: str | None
+    name: str
+    chat_id: str | None
+    role: str
+    created_at: str
+    expires_at: str
+    state: str
+    """`pending`, `approved`, `used` or `revoked`."""
+    decided_at: str | None = None
+    decided_by: str | None = None
+
+
+class ButtonRow(SQLModel, table=True):
+    """One button under one message; the platform knows only its token."""
+
+    __tablename__ = "buttons"
+    __table_args__ = (Index("ix_buttons_card", "card"),)
+
+    token: str = Field(primary_key=True)
+    card: str
+    """Buttons of one card: the first one pressed settles all."""
+    channel: str
+    chat_id: str
+    person_id: str | None
+    """Who alone may press it; None leaves it to the rights."""
+    action: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON of what it does, with the digest of what was shown."""
+    label: str
+    created_at: str
+    expires_at: str
+    used_at: str | None = None
+    used_by: str | None = None
+    outcome: str | None = None
+
+
+class DialogueRow(SQLModel, table=True):
+    """What the next words of one person in one place are about."""
+
+    __tablename__ = "dialogues"
+
+    channel: str = Field(primary_key=True)
+    chat_id: str = Field(primary_key=True)
+    thread_id: str = Field(primary_key=True)
+    """Empty outside topics."""
+    person_id: str = Field(primary_key=True)
+    kind: str
+    order_id: str | None
+    ask_id: str | None
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    expires_at: str
+
+
+class OrderNoteRow(SQLModel, table=True):
+    """What a person said of an order while it was worked; read when it is planned anew."""
+
+    __tablename__ = "order_notes"
+    __table_args__ = (Index("ix_order_notes_order", "order_id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    order_id: str
+    at: str
+    by: str
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    taken_at: str | None = None
+
+
+class LeaseRow(SQLModel, table=True):
+    """Who alone may do something for now, such as polling a bot."""
+
+    __tablename__ = "leases"
+
+    name: str = Field(primary_key=True)
+    owner: str
+    until: str
+
+
+class ChannelHealthRow(SQLModel, table=True):
+    """How a channel fares, for `swarm doctor` and the founder."""
+
+    __tablename__ = "channel_health"
+
+    channel: str = Field(primary_key=True)
+    account: str
+    state: str
+    """`well`, `waiting`, or `broken`."""
+    detail: str = Field(sa_column=Column(Text, nullable=False))
+    at: str
+    well_at: str | None = None
 
 
 class ArtifactRow(SQLModel, table=True):
@@ -327,15 +534,113 @@ class ArtifactRow(SQLModel, table=True):
 
 
 class BaselineRow(SQLModel, table=True):
-    """A frozen baseline; rows are only ever added."""
+    """A human baseline; triggers refuse to change or delete it."""
 
     __tablename__ = "baselines"
 
     order_id: str = Field(primary_key=True)
     revision: int = Field(primary_key=True)
+    """Counts the order's rows from 0."""
     body: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON of `core.order.Baseline`."""
     digest: str
+    """SHA-256 of the body, in hexadecimal; the audit chain has it too."""
     frozen_at: str
+    kind: str = Field(default="frozen", sa_column_kwargs={"server_default": "frozen"})
+    """`frozen` before the work of a plan, or `view` where it was estimated again later."""
+    plan_revision: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Which plan it estimates: how often a person had sent it back."""
+    author: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    calibration_id: str = Field(
+        default="borrowed-x4", sa_column_kwargs={"server_default": "borrowed-x4"}
+    )
+
+
+class ActualRow(SQLModel, table=True):
+    """What people really took for a piece of work; triggers refuse to change or delete it."""
+
+    __tablename__ = "actuals"
+    __table_args__ = (
+        Index("ux_actuals_digest", "digest", unique=True),
+        Index("ix_actuals_order", "order_id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    order_id: str | None
+    task_id: str | None
+    work: str
+    """The measured kind of work; see `ledger.baseline.classes`."""
+    estimate_hours: str | None
+    """Decimal text, estimated before the work."""
+    actual_hours: str
+    """Decimal text, person-hours."""
+    elapsed_hours: str | None
+    cost_pico: int | None = Field(default=None, sa_column=Column(BigInteger))
+    currency: str | None
+    source: str
+    """Who did it."""
+    finished_at: str | None
+    digest: str
+    """SHA-256 of the row's own words and of which one it is among equals, in hexadecimal."""
+    imported_by: str
+    imported_at: str
+
+
+class FounderActionRow(SQLModel, table=True):
+    """One thing a person did, or was shown; triggers refuse to change or delete it.
+
+    That an order was placed is not written twice: its own row says when.
+    """
+
+    __tablename__ = "founder_actions"
+    __table_args__ = (
+        Index("ix_founder_actions_at", "at"),
+        Index("ix_founder_actions_order", "order_id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    at: str
+    kind: str
+    """One of `ledger.attention.ActionKind`."""
+    order_id: str | None
+    """None for what concerns no single order, such as a look at the whole inbox."""
+    who: str
+    """The person as `channel:id`; empty for what was only shown."""
+    channel: str
+    since: str | None = None
+    """From when on this could be acted upon: the question was shown, the result delivered."""
+    asks: str = Field(default="[]", sa_column=Column(Text, server_default="[]", nullable=False))
+    """JSON list of the asks it answers or shows."""
+    options: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """How many options were shown."""
+    refused: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """How many options were passed over, or proposals turned down."""
+
+
+class FounderCorrectionRow(SQLModel, table=True):
+    """What the founder says about their own minutes; a new row, never an edit."""
+
+    __tablename__ = "founder_corrections"
+    __table_args__ = (
+        Index("ix_founder_corrections_order", "order_id"),
+        Index("ix_founder_corrections_about", "about_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    at: str
+    who: str
+    kind: str
+    """`away`, `add` or `revoke`."""
+    order_id: str | None
+    seconds: int
+    """What counts instead, or on top; 0 for a revocation."""
+    gaps: str = Field(default="{}", sa_column=Column(Text, server_default="{}", nullable=False))
+    """JSON: the gaps that `away` speaks of, each with the microseconds it counts from now on."""
+    about_at: str
+    """When the minutes were spent, for the week they count in."""
+    note: str = Field(default="", sa_column=Column(Text, server_default="", nullable=False))
+    revokes: str | None = None
+    """The correction that no longer counts."""
 
 
 class MemoryRow(SQLModel, table=True):
@@ -411,6 +716,51 @@ class MemoryVectorRow(SQLModel, table=True):
     """Little-endian 32-bit floats, scaled to length 1."""
 
 
+class HostingEventRow(SQLModel, table=True):
+    """The life of an instance of this company: when it started and stopped, and on which terms."""
+
+    __tablename__ = "hosting_events"
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    instance: str
+    at: str
+    event: str
+    """`started` or `stopped`; one that was killed has no `stopped`."""
+    terms: str | None = Field(default=None, sa_column=Column(Text))
+    """JSON of `ledger.hosting.terms.Terms`: what the host costs from here on."""
+
+
+class HostingUsageRow(SQLModel, table=True):
+    """What one task, one order's own steps, or nobody (idle) used of the machine; at most an hour."""
+
+    __tablename__ = "hosting_usage"
+    __table_args__ = (
+        Index("ix_hosting_usage_order", "order_id"),
+        Index("ix_hosting_usage_started", "started_at"),
+    )
+
+    instance: str = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    order_id: str | None = None
+    """None for idle: its times then say when the instance ran, busy or not."""
+    task_id: str | None = None
+    """None for the order's own steps: framing, planning, pricing, the last answer."""
+    segment: int | None = None
+    started_at: str
+    ended_at: str
+    """`started_at` and the time that passed, whatever the clock did meanwhile."""
+    elapsed_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    cpu_us: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the company's process, in microseconds."""
+    memory_kib_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of the company's process, KiB times milliseconds."""
+    sandbox_cpu_us: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Of commands in sandboxes."""
+    sandbox_memory_kib_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    peak_kib: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """The most that one command's processes held together."""
+
+
 class MetaRow(SQLModel, table=True):
     """Facts about the company's database itself."""
 
@@ -436,9 +786,23 @@ labels = _table("labels")
 audit = _table("audit")
 audit_heads = _table("audit_heads")
 outbox = _table("outbox")
+sent_messages = _table("sent_messages")
+inbox = _table("inbox")
+people = _table("people")
+pairings = _table("pairings")
+buttons = _table("buttons")
+dialogues = _table("dialogues")
+order_notes = _table("order_notes")
+leases = _table("leases")
+channel_health = _table("channel_health")
 artifacts = _table("artifacts")
 baselines = _table("baselines")
+actuals = _table("actuals")
+founder_actions = _table("founder_actions")
+founder_corrections = _table("founder_corrections")
 memories = _table("memories")
 memory_vectors = _table("memory_vectors")
+hosting_events = _table("hosting_events")
+hosting_usage = _table("hosting_usage")
 meta = _table("meta")
 metadata = SQLModel.metadata

@@ -1,0 +1,493 @@
+"""Telegram as a channel: what is heard is stored before Telegram is told, what is sent fits."""
+
+import asyncio
+import json
+import random
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from swarm.channels.base import Capabilities, FreeStation, Hear, SendRefused, Station
+from swarm.channels.telegram import errors
+from swarm.channels.telegram.config import TelegramConfig
+from swarm.channels.telegram.formatting import CAPTION_UNITS, TEXT_UNITS, cut
+from swarm.channels.telegram.reading import CHANNEL, KINDS, Reader
+from swarm.channels.telegram.webhook import WebhookDoor
+from swarm.core.clock import Clock, SystemClock
+from swarm.core.errors import InvalidInput, Transient
+from swarm.core.message import (
+    InboundFile,
+    OutboundKind,
+    OutboundMessage,
+    Signal,
+    SignalKind,
+)
+from swarm.core.registry import Registry
+
+if TYPE_CHECKING:
+    from telegram import InlineKeyboardMarkup
+
+    from swarm.channels.telegram.vendor import Line
+
+log = structlog.get_logger("swarm.telegram")
+
+LEASE_S = 60.0
+"""How long another poller is kept away after the last sign of ours, in seconds, besides one poll."""
+CONFLICT_S = (5.0, 60.0)
+"""Shortest and longest wait after Telegram reports a second poller."""
+PAUSE_S = (0.5, 30.0)
+"""Shortest and longest wait after a poll that failed."""
+MAX_UPLOAD_BYTES = 50 * 1024 * 1024
+"""Largest file that the public server takes from a bot."""
+CLICK_SIGNS = 190
+"""Longest note on a pressed button; Telegram takes 200."""
+
+PARTS = Registry("part of telegram", {"line": "swarm.channels.telegram.vendor:Line"})
+"""What brings the vendor's library in."""
+
+Menu = Sequence[tuple[str, str]]
+
+
+class TelegramChannel:
+    """Speak for one bot.
+
+    Telegram forgets an update once a later one was asked for. So the next poll's offset is the
+    only acknowledgement, and it is moved after `hear` has returned. It is kept nowhere: a start
+    without it is given all that was not acknowledged, and what was stored already is known by its
+    id. An offset kept over a change of token, or over the numbering that Telegram begins anew
+    after a week of silence, would make the bot deaf.
+    """
+
+    name = CHANNEL
+
+    def __init__(
+        self,
+        config: TelegramConfig,
+        *,
+        clock: Clock | None = None,
+        station: Station | None = None,
+        menu: Menu = (),
+    ) -> None:
+        """Take the settings; nothing is opened yet.
+
+        Args:
+            config: With a token.
+            clock: Says when an update was received.
+            station: Where leases are held and the channel's state is written down.
+            menu: Commands and what they do, for the platform's menu.
+        """
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._station = station or FreeStation()
+        self._menu = menu
+        self._line: Line | None = None
+        self._reader: Reader | None = None
+        self._door: WebhookDoor | None = None
+        self._state: tuple[bool, str] | None = None
+        self._opening = asyncio.Lock()
+        self.capabilities = Capabilities(
+            is_local=False,
+            has_buttons=True,
+            has_edits=True,
+            has_threads=True,
+            has_files=True,
+            has_voice=True,
+            has_typing=True,
+            text_units=TEXT_UNITS,
+            file_bytes=config.file_mib * 1024 * 1024,
+            chat_pause_s=config.chat_pause_s,
+            group_pause_s=3 * config.chat_pause_s,
+            per_second=28.0,
+        )
+
+    @property
+    def account(self) -> str:
+        """Return the bot's id."""
+        return self._config.bot_id
+
+    @property
+    def webhook_port(self) -> int:
+        """Return the port that updates are taken in on; 0 before it is open."""
+        return self._door.port if self._door else 0
+
+    async def run(self, hear: Hear) -> None:
+        """Listen until cancelled; whatever the network does, it goes on."""
+        lease = f"{self.name}:{self.account}"
+        try:
+            while True:
+                try:
+                    if self._config.webhook_url:
+                        await self._serve(hear)
+                    elif await self._station.hold(lease, seconds=self._lease_s):
+                        await self._listen(hear, lease)
+                    else:
+                        await self._note(False, "another worker listens to this bot")
+                        await asyncio.sleep(CONFLICT_S[0])
+                except Exception as error:  # noqa: BLE001  # the outermost loop of a channel
+                    log.warning("telegram begins anew", reason=errors.reason(error))
+                    await self._note(False, errors.reason(error))
+                    await asyncio.sleep(PAUSE_S[1] * random.uniform(0.1, 1.0))  # noqa: S311
+        finally:
+            with suppress(Exception):
+                await self._station.release(lease)
+
+    @property
+    def _lease_s(self) -> float:
+        return self._config.poll_s + LEASE_S
+
+    async def _listen(self, hear: Hear, lease: str) -> None:
+        """Poll until something calls for a new beginning."""
+        offset: int | None = None
+        pause, conflict = PAUSE_S[0], CONFLICT_S[0]
+        last = self._clock.monotonic()
+        line, reader = await self._open()
+        await self._prepare(line)
+        while await self._station.hold(lease, seconds=self._lease_s):
+            try:
+                updates = await self._poll(line, offset)
+            except Exception as error:  # told apart right here
+                waited = self._clock.monotonic() - last
+                if waited > self._config.stall_s:
+                    raise
+                if _is_conflict(error):
+                    await self._after_conflict(line, error, conflict)
+                    conflict = min(conflict * 2, CONFLICT_S[1])
+                    continue
+                await self._note(False, errors.reason(error))
+                await asyncio.sleep(_wait_of(error, pause))
+                pause = min(pause * 2, PAUSE_S[1])
+                continue
+            pause, conflict = PAUSE_S[0], CONFLICT_S[0]
+            last = self._clock.monotonic()
+            await self._note(True, "polls")
+            for update in updates:
+                await hear(reader.read(update, at=self._clock.now()))
+                offset = int(update["update_id"]) + 1
+
+    async def _poll(self, line: "Line", offset: int | None) -> list[dict[str, Any]]:
+        poll_s = self._config.poll_s
+        asked = line.bot.get_updates(
+            offset=offset,
+            timeout=poll_s,
+            limit=100,
+            allowed_updates=list(KINDS),
+            read_timeout=poll_s + 10,
+        )
+        try:
+            async with asyncio.timeout(poll_s + 30):
+                await asked
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            # The library could not read one of them; we read them ourselves.
+            log.warning("an update of an unknown form", error=type(error).__name__)
+        return [u for u in line.polling.updates() if isinstance(u.get("update_id"), int)]
+
+    async def _after_conflict(self, line: "Line", error: Exception, pause: float) -> None:
+        """Step back: somebody else polls this bot, or a webhook is set."""
+        if "webhook" in str(error).lower():
+            log.warning("a webhook was set; polling takes its place")
+            # What waits for the webhook is kept for the poll.
+            await line.bot.delete_webhook(drop_pending_updates=False)
+            return
+        await self._note(False, "another program polls this bot: stop it, or give it its own token")
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def _serve(self, hear: Hear) -> None:
+        """Take updates in where Telegram brings them."""
+        line, reader = await self._open()
+        secret = self._config.webhook_secret
+        word = secret.get_secret_value() if secret else secrets.token_urlsafe(32)
+        url = self._config.webhook_url
+        path = "/" + url.partition("://")[2].partition("/")[2]
+
+        async def take(body: bytes) -> None:
+            update = json.loads(body)
+            if not isinstance(update, dict) or not isinstance(update.get("update_id"), int):
+                raise ValueError("no update")
+            await hear(reader.read(update, raw=body, at=self._clock.now()))
+
+        self._door = WebhookDoor(
+            listen=self._config.webhook_listen, path=path, secret=word, take=take
+        )
+        door = asyncio.create_task(self._door.run())
+        try:
+            await self._prepare(line)
+            await line.bot.set_webhook(
+                url,
+                secret_token=word,
+                allowed_updates=list(KINDS),
+                drop_pending_updates=False,
+                # One at a time: an edit never overtakes the message that it changes.
+                max_connections=1,
+            )
+            await self._note(True, "listens to its webhook")
+            await door
+        finally:
+            door.cancel()
+            with suppress(asyncio.CancelledError):
+                await door
+
+    async def _prepare(self, line: "Line") -> None:
+        """Set the menu; the old one stays until then, and after a failure."""
+        if self._menu:
+            try:
+                await line.bot.set_my_commands(list(self._menu))
+            except Exception as error:  # noqa: BLE001  # a menu is no reason not to listen
+                log.warning("the menu could not be set", reason=errors.reason(error))
+
+    async def _open(self) -> "tuple[Line, Reader]":
+        """Return the open line, opening it where needed."""
+        async with self._opening:
+            if self._line is None or self._reader is None:
+                line = await asyncio.to_thread(lambda: PARTS.load("line")(self._config))
+                try:
+                    username = await line.open()
+                except BaseException:
+                    await line.close()
+                    raise
+                self._line = line
+                self._reader = Reader(bot_id=str(line.bot.id), username=username)
+            return self._line, self._reader
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens them again."""
+        line, self._line = self._line, None
+        if line is not None:
+            with suppress(Exception):
+                await line.close()
+
+    async def _note(self, is_well: bool, detail: str) -> None:
+        if self._state != (is_well, detail):
+            self._state = (is_well, detail)
+            with suppress(Exception):
+                await self._station.note(self.name, self.account, is_well=is_well, detail=detail)
+
+    def parts(self, message: OutboundMessage) -> Sequence[OutboundMessage]:
+        """Cut the text at 4,096 units; buttons come under its end, files after it."""
+        whole = replace(message, files=(), buttons=())
+        found = [
+            replace(whole, text=part.plain, markup=part.html)
+            for part in cut(message.text, limit=TEXT_UNITS)
+        ]
+        if message.slot is not None:
+            # A bubble that is edited is one message; who writes it keeps it short.
+            found = found[:1]
+        found[-1] = replace(found[-1], buttons=message.buttons)
+        found += [
+            replace(whole, text=Path(path).name, files=(path,), is_silent=True, ask_id=None)
+            for path in message.files
+        ]
+        return found
+
+    async def send(self, message: OutboundMessage) -> str:
+        """Send or edit one message; see `Channel.send`."""
+        try:
+            line, _ = await self._open()
+            sending = _Sending(line, message)
+            return await (sending.document() if message.files else sending.text())
+        except Exception as error:
+            if isinstance(error, SendRefused):
+                raise
+            ours = errors.translated(error)
+            if ours is error:
+                raise
+            raise ours from error
+
+    async def signal(self, signal: Signal) -> None:
+        """Give a hint; a failure is logged and forgotten."""
+        try:
+            line, _ = await self._open()
+            if signal.kind is SignalKind.TYPING:
+                thread = int(signal.thread_id) if signal.thread_id else None
+                await line.bot.send_chat_action(signal.chat_id, "typing", message_thread_id=thread)
+            elif signal.kind is SignalKind.CLICK and signal.click_id:
+                await line.bot.answer_callback_query(
+                    signal.click_id, text=signal.text[:CLICK_SIGNS] or None
+                )
+            elif signal.message_id:
+                await line.bot.edit_message_reply_markup(
+                    chat_id=signal.chat_id, message_id=int(signal.message_id)
+                )
+        except Exception as error:  # noqa: BLE001  # see the port
+            log.info("a hint was lost", kind=signal.kind.value, reason=errors.reason(error))
+
+    async def fetch(self, file: InboundFile, *, most: int) -> bytes:
+        """Download a file; see `Channel.fetch`."""
+        most = min(most, self.capabilities.file_bytes)
+        too_big = f"{file.name} is larger than {most // 1024**2} MiB, the most I may take."
+        if file.bytes is not None and file.bytes > most:
+            raise InvalidInput(too_big)
+        try:
+            line, _ = await self._open()
+            found = await line.bot.get_file(file.file_id)
+            if found.file_size is not None and found.file_size > most:
+                raise InvalidInput(too_big)
+            content = bytes(await found.download_as_bytearray())
+        except InvalidInput:
+            raise
+        except Exception as error:
+            ours = errors.translated(error)
+            if isinstance(ours, SendRefused):
+                raise InvalidInput(f"{file.name} cannot be fetched: {error}") from error
+            raise ours from error
+        if len(content) > most:
+            raise InvalidInput(too_big)
+        return content
+
+
+class _Sending:
+    """One message on its way, with what is tried where the platform refuses it."""
+
+    def __init__(self, line: "Line", message: OutboundMessage) -> None:
+        self._bot = line.bot
+        self._message = message
+        self._where: dict[str, Any] = {
+            "chat_id": message.chat_id,
+            "message_thread_id": int(message.thread_id) if message.thread_id else None,
+        }
+
+    async def text(self) -> str:
+        """Send or edit the text."""
+        message = self._message
+        if message.edits is not None:
+            with suppress(_GoneError):
+                return await self._edit(message.edits)
+        options: dict[str, Any] = {
+            "disable_notification": message.is_silent or message.kind is OutboundKind.PROGRESS,
+            "reply_markup": _keyboard(message),
+            "link_preview_options": _no_preview(),
+            "reply_parameters": _reply(message),
+        }
+        try:
+            sent = await self._try(self._bot.send_message, options)
+        except Exception as error:
+            moved = getattr(error, "new_chat_id", None)
+            if moved is None:
+                raise
+            # A group that became a supergroup has a new id; the old one refuses for good.
+            self._where["chat_id"] = moved
+            sent = await self._try(self._bot.send_message, options)
+        return str(sent.message_id)
+
+    async def _edit(self, message_id: str) -> str:
+        self._where = {"chat_id": self._message.chat_id, "message_id": int(message_id)}
+        options = {
+            "reply_markup": _keyboard(self._message),
+            "link_preview_options": _no_preview(),
+        }
+        try:
+            await self._try(self._bot.edit_message_text, options)
+        except Exception as error:
+            if errors.is_same_text(error):
+                return message_id
+            if errors.is_gone(error):
+                self._where = {
+                    "chat_id": self._message.chat_id,
+                    "message_thread_id": _topic(self._message),
+                }
+                raise _GoneError from error
+            raise
+        return message_id
+
+    async def _try(self, call: Any, options: dict[str, Any]) -> Any:
+        """Make the call with markup, then plain, then outside a topic that is no more."""
+        texts = [{"text": self._message.text}]
+        if self._message.markup is not None:
+            texts.insert(0, {"text": self._message.markup, "parse_mode": "HTML"})
+        while True:
+            try:
+                return await call(**self._where, **texts[0], **options)
+            except Exception as error:
+                if errors.is_bad_markup(error) and len(texts) > 1:
+                    log.warning(
+                        "telegram refused the markup; sent plain", reason=errors.reason(error)
+                    )
+                    texts.pop(0)
+                elif errors.is_thread_gone(error) and self._where.get("message_thread_id"):
+                    self._where["message_thread_id"] = None
+                else:
+                    raise
+
+    async def document(self) -> str:
+        """Send the file; one that cannot be sent is named with its place instead."""
+        path = Path(self._message.files[0])
+        try:
+            size = (await asyncio.to_thread(path.stat)).st_size
+            content = await asyncio.to_thread(path.read_bytes) if size <= MAX_UPLOAD_BYTES else b""
+        except OSError as error:
+            return await self._instead(f"cannot be read ({error.strerror})")
+        if size > MAX_UPLOAD_BYTES:
+            return await self._instead(f"has {size / 1024**2:,.0f} MiB, too large for Telegram")
+        if not content:
+            return await self._instead("is empty")
+        caption = cut(self._message.text, limit=CAPTION_UNITS)[0].plain
+        try:
+            sent = await self._bot.send_document(
+                **self._where,
+                document=content,
+                filename=path.name,
+                caption=caption,
+                disable_notification=self._message.is_silent,
+                reply_markup=_keyboard(self._message),
+            )
+        except Exception as error:
+            ours = errors.translated(error)
+            if not isinstance(ours, SendRefused) or "chat not found" in str(error).lower():
+                raise
+            return await self._instead(f"was refused ({errors.reason(error)})")
+        return str(sent.message_id)
+
+    async def _instead(self, why: str) -> str:
+        path = self._message.files[0]
+        text = f"{Path(path).name} {why}. It is in {path}"
+        self._message = replace(self._message, text=text, markup=None, files=())
+        return await self.text()
+
+
+class _GoneError(Exception):
+    """Say that the message to edit is no longer there."""
+
+
+def _topic(message: OutboundMessage) -> int | None:
+    return int(message.thread_id) if message.thread_id else None
+
+
+def _keyboard(message: OutboundMessage) -> "InlineKeyboardMarkup | None":
+    from telegram import InlineKeyboardButton, InlineKeyboardMarkup
+
+    rows = [
+        [InlineKeyboardButton(b.label[:64], callback_data=b.token) for b in row]
+        for row in message.buttons
+    ]
+    return InlineKeyboardMarkup(rows) if rows else None
+
+
+def _reply(message: OutboundMessage) -> Any:
+    from telegram import ReplyParameters
+
+    if message.reply_to is None:
+        return None
+    return ReplyParameters(int(message.reply_to), allow_sending_without_reply=True)
+
+
+def _no_preview() -> Any:
+    from telegram import LinkPreviewOptions
+
+    return LinkPreviewOptions(is_disabled=True)
+
+
+def _is_conflict(error: Exception) -> bool:
+    from telegram.error import Conflict
+
+    return isinstance(error, Conflict)
+
+
+def _wait_of(error: Exception, pause: float) -> float:
+    ours = errors.translated(error)
+    if isinstance(ours, Transient) and ours.retry_after_s is not None:
+        return ours.retry_after_s
+    return pause * random.uniform(0.5, 1.0)  # noqa: S311

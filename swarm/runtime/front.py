@@ -1,0 +1,68 @@
+"""The company's front: everything between its channels and its desks, for one worker."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from swarm.channels.base import Channel
+from swarm.core.clock import Clock
+from swarm.core.message import InboundMessage
+from swarm.runtime.cards import Cards
+from swarm.runtime.chat import Chat
+from swarm.runtime.hearing import Hearing
+from swarm.runtime.inbox import Inbox
+from swarm.runtime.progress import Progress
+from swarm.runtime.sender import Sender
+from swarm.runtime.turn import Desks
+from swarm.store.database import Store
+
+SEND_POLL_S = 0.5
+"""How often the outbox is looked at for what work itself queued, in seconds."""
+
+
+class Front:
+    """Hear, handle, show and send for the channels of one process."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        home: Path,
+        desks: Desks,
+        channels: Mapping[str, Channel],
+    ) -> None:
+        """Take the desks and the channels; nothing runs yet."""
+        queued = asyncio.Event()
+        cards = Cards(clock=clock, people=desks.people, documents=desks.documents)
+        self._hearing = Hearing(
+            store=store,
+            inbox=Inbox(store=store, clock=clock),
+            chat=Chat(desks),
+            channels=channels,
+            home=home,
+            queued=queued,
+            after=desks.pause.refresh,
+        )
+        self._sender = Sender(
+            store=store,
+            clock=clock,
+            channels=channels,
+            poll_s=SEND_POLL_S,
+            dress=cards.dress,
+            doubt=cards.doubt,
+            wake=queued,
+        )
+        self._progress = Progress(store=store, clock=clock, channels=channels, queued=queued)
+
+    async def hear(self, message: InboundMessage) -> None:
+        """Store what was heard; when this returns, the vendor may be told so."""
+        await self._hearing.hear(message)
+
+    def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """Return what runs as long as the worker does; each can be begun again."""
+        return [self._hearing.run, self._sender.run, self._progress.run]
+
+
+MakeFront = Callable[[Mapping[str, Channel]], Front]

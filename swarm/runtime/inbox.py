@@ -1,0 +1,158 @@
+"""What was heard, on disk before the platform is told so; each update is acted on once.
+
+An update is known by (channel, account, update id). It is stored by whoever hears it, and handled
+later by whoever works: the acting and the mark `done` are one commit, so a crash between them
+cannot make an order twice or lose it.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from swarm.core.clock import Clock, iso, parse_iso
+from swarm.core.message import InboundFile, InboundKind, InboundMessage
+from swarm.core.origin import Origin
+from swarm.store.database import Store
+from swarm.store.tables import inbox
+
+NEW, DONE, IGNORED, FAILED = "new", "done", "ignored", "failed"
+MAX_TRIES = 5
+"""How often an update that breaks its handler is tried before a person is told."""
+RENUMBERED = timedelta(days=7)
+"""After a week of silence Telegram may number its updates anew, and so come back to old numbers.
+What it has not delivered it keeps for a day: a number that old with other content is another update."""
+KEPT = timedelta(days=30)
+"""How long handled updates are kept, in days."""
+_NOT_KEPT = ("raw", "received_at")
+
+
+class Inbox:
+    """Store updates and hand them out, oldest first."""
+
+    def __init__(self, *, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def take(self, message: InboundMessage) -> bool:
+        """Store an update; False where it is known already. On disk when it returns."""
+        return await self._store.awrite(lambda connection: self._insert(connection, message))
+
+    def _insert(self, connection: Connection, message: InboundMessage) -> bool:
+        known = _find(connection, message, message.update_id)
+        if known is not None:
+            is_old = parse_iso(known.received_at) + RENUMBERED < message.received_at
+            if not is_old or known.raw == message.raw:
+                return False
+            digest = hashlib.sha256(message.raw).hexdigest()[:12]
+            message = replace(message, update_id=f"{message.update_id}~{digest}")
+            if _find(connection, message, message.update_id) is not None:
+                return False
+        state = IGNORED if message.kind is InboundKind.OTHER else NEW
+        insert = sa.insert(inbox).values(
+            channel=message.channel,
+            account=message.account,
+            update_id=message.update_id,
+            kind=message.kind.value,
+            chat_id=message.chat_id,
+            thread_id=message.thread_id,
+            sender_id=message.sender_id,
+            message_id=message.message_id,
+            raw=message.raw,
+            body=write(message),
+            received_at=iso(message.received_at),
+            state=state,
+            tries=0,
+        )
+        connection.execute(insert)
+        return True
+
+    def waiting(self, connection: Connection, *, limit: int = 500) -> Sequence[Any]:
+        """Return the rows that nobody handled yet, in the order in which they were heard."""
+        query = sa.select(inbox).where(inbox.c.state == NEW).order_by(inbox.c.id).limit(limit)
+        return connection.execute(query).all()
+
+    def begin(self, connection: Connection, row_id: int) -> bool:
+        """Say that a row is about to be handled; False where that was done already."""
+        changed = connection.execute(
+            inbox.update()
+            .where(inbox.c.id == row_id, inbox.c.state == NEW)
+            .values(tries=inbox.c.tries + 1)
+        )
+        return changed.rowcount == 1
+
+    def finish(
+        self,
+        connection: Connection,
+        row_id: int,
+        *,
+        outcome: str,
+        order_id: str | None = None,
+        state: str = DONE,
+    ) -> None:
+        """Mark a row as handled, as part of the transaction that acted on it."""
+        connection.execute(
+            inbox.update()
+            .where(inbox.c.id == row_id)
+            .values(
+                state=state,
+                outcome=outcome[:2_000],
+                order_id=order_id,
+                handled_at=iso(self._clock.now()),
+            )
+        )
+
+    def prune(self, connection: Connection) -> int:
+        """Delete what was handled long ago; return how many rows that were."""
+        before = iso(self._clock.now() - KEPT)
+        query = inbox.delete().where(inbox.c.state != NEW, inbox.c.received_at < before)
+        return connection.execute(query).rowcount
+
+
+def order_of_message(
+    connection: Connection, *, channel: str, chat_id: str, message_id: str
+) -> str | None:
+    """Return the order that a person's own message became or spoke of."""
+    return connection.execute(
+        sa.select(inbox.c.order_id)
+        .where(
+            inbox.c.channel == channel,
+            inbox.c.chat_id == chat_id,
+            inbox.c.message_id == message_id,
+            inbox.c.order_id.is_not(None),
+        )
+        .order_by(inbox.c.id)
+        .limit(1)
+    ).scalar()
+
+
+def write(message: InboundMessage) -> str:
+    """Write a message as JSON; what stands in columns of its own is left out."""
+    values = {key: value for key, value in asdict(message).items() if key not in _NOT_KEPT}
+    return json.dumps(values, ensure_ascii=True)
+
+
+def read(row: Any) -> InboundMessage:
+    """Read what `write` wrote, from its row."""
+    values = json.loads(row.body)
+    values["kind"] = InboundKind(values["kind"])
+    values["origin"] = Origin(values["origin"])
+    values["files"] = tuple(InboundFile(**file) for file in values["files"])
+    # The number may have been changed to tell it from an older update.
+    values["update_id"] = row.update_id
+    return InboundMessage(**values, received_at=parse_iso(row.received_at), raw=bytes(row.raw))
+
+
+def _find(connection: Connection, message: InboundMessage, update_id: str) -> Any:
+    return connection.execute(
+        sa.select(inbox.c.raw, inbox.c.received_at).where(
+            inbox.c.channel == message.channel,
+            inbox.c.account == message.account,
+            inbox.c.update_id == update_id,
+        )
+    ).first()

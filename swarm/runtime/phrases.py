@@ -1,0 +1,191 @@
+"""What the company says in chats by itself, in English and French.
+
+An order is answered in the language it was written in; everything else in the language of the
+person's own app. A language that is not here gets English.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PHRASES: Mapping[str, tuple[str, str]] = {
+    "approve": ("✅ Approve", "✅ Approuver"),
+    "edit": ("✏️ Edit", "✏️ Modifier"),
+    "reject": ("❌ Reject", "❌ Refuser"),
+    "accept": ("✅ Accept", "✅ Accepter"),
+    "rework": ("🔁 Rework", "🔁 Retravailler"),
+    "show_cost": ("💶 Show cost", "💶 Voir le coût"),
+    "cancel_order": ("🗑 Cancel order", "🗑 Annuler"),
+    "retry": ("▶️ Go on", "▶️ Reprendre"),
+    "you_decide": ("🤷 You decide", "🤷 Décidez"),
+    "send_again": ("Send again", "Renvoyer"),
+    "is_here": ("It is here", "Je l'ai"),
+    "as_answer": ("It is the answer", "C'est la réponse"),
+    "as_edit": ("Change the plan", "Changer le plan"),
+    "as_order": ("New order", "Nouvelle commande"),
+    "resume": ("▶️ Resume", "▶️ Reprendre"),
+    "plan": ("📋 Plan of {order}, revision {revision}", "📋 Plan de {order}, révision {revision}"),
+    "goal": ("Goal: {goal}", "Objectif : {goal}"),
+    "forecast": ("Forecast: {low} to {high} {currency}", "Prévision : {low} à {high} {currency}"),
+    "forecast_unknown": (
+        "Forecast: unknown, the model has no price",
+        "Prévision : inconnue, le modèle n'a pas de prix",
+    ),
+    "budget_left": ("Budget left: {left} of {limit} {currency}", "Budget restant : {left} sur {limit} {currency}"),
+    "baseline": (
+        "A human team: {low} to {high} hours, most likely {likely}",
+        "Une équipe humaine : {low} à {high} heures, sans doute {likely}",
+    ),
+    "signs": ("To sign: {name}", "À signer par : {name}"),
+    "or_reply": ("Or reply with 1 to {count}.", "Ou répondez par 1 à {count}."),
+    "reply_plan": (
+        "Or reply: yes, no, or what should be different.",
+        "Ou répondez : oui, non, ou ce qui doit changer.",
+    ),
+    "asks": ("❓ {who} asks ({order}):", "❓ {who} demande ({order}) :"),
+    "reply_answer": ("Reply with your answer.", "Répondez à ce message."),
+    "reply_answers": (
+        "Reply with your answers, one numbered line each, or one text for all.",
+        "Répondez par une ligne numérotée chacune, ou un texte pour toutes.",
+    ),
+    "signature": ("✍️ {who} wants to ({order}):", "✍️ {who} veut ({order}) :"),
+    "until": ("Good until {until}.", "Valable jusqu'au {until}."),
+    "in_file": ("[{count} characters: all of it is in {file}]", "[{count} signes : le tout est dans {file}]"),
+    "delivered": ("📦 {order} is delivered", "📦 {order} est livré"),
+    "files": ("Files:", "Fichiers :"),
+    "disputed": ("Over the reviewer's objection: {text}", "Malgré l'objection du relecteur : {text}"),
+    "receipt": ("Receipt: {text}", "Reçu : {text}"),
+    "ended": ("{order} is {status}. {reason}", "{order} : {status}. {reason}"),
+    "taken": ("Order {order} is taken.", "Commande {order} prise."),
+    "taken_paused": (
+        "Order {order} is stored. The company is paused: /resume lets it begin.",
+        "Commande {order} enregistrée. L'entreprise est en pause : /resume la lance.",
+    ),
+    "approved": ("Approved: {order} goes on.", "Approuvé : {order} continue."),
+    "late": (
+        "That came too late: {order} asks anew.",
+        "Trop tard : {order} redemande.",
+    ),
+    "rejected": ("Refused: {order} is planned anew.", "Refusé : {order} est replanifié."),
+    "refused_call": ("Refused; the role is told why.", "Refusé ; le rôle saura pourquoi."),
+    "answered": ("Taken as your answer for {order}.", "Noté comme réponse pour {order}."),
+    "answered_part": (
+        "Taken. {count} more to answer for {order}.",
+        "Noté. Encore {count} réponses pour {order}.",
+    ),
+    "chosen": ("Chosen for {order}: {option}", "Choisi pour {order} : {option}"),
+    "accepted": ("Accepted: {order} is yours.", "Accepté : {order} est à vous."),
+    "cancelled": ("{order} is cancelled.", "{order} est annulé."),
+    "resumed_order": ("{order} goes on.", "{order} reprend."),
+    "what_different": (
+        "What should be different in {order}? Write it here; /never_mind leaves it as it is.",
+        "Que faut-il changer dans {order} ? Écrivez-le ici ; /never_mind n'y touche pas.",
+    ),
+    "why_reject": (
+        "Why is {order} refused? Write it here; /never_mind leaves it as it is.",
+        "Pourquoi refuser {order} ? Écrivez-le ici ; /never_mind n'y touche pas.",
+    ),
+    "never_mind": ("Left as it was.", "Rien n'a changé."),
+    "new_revision": (
+        "Noted: {order} is planned anew, the old plan can no longer be approved.",
+        "Noté : {order} est replanifié, l'ancien plan ne peut plus être approuvé.",
+    ),
+    "reworked": ("{order} goes back to work.", "{order} repart au travail."),
+    "unclear": (
+        "What is meant by this, while {order} waits for you?",
+        "Que voulez-vous dire, alors que {order} vous attend ?",
+    ),
+    "which": (
+        "Several things wait for you: reply to the one you mean, or name it.\n{list}",
+        "Plusieurs choses vous attendent : répondez à celle qui convient, ou nommez-la.\n{list}",
+    ),
+    "no_such_number": ("There is no option {number} here.", "Il n'y a pas d'option {number} ici."),
+    "nothing_waits": ("Nothing waits for you.", "Rien ne vous attend."),
+    "no_orders": ("No orders yet: write what you want done.", "Aucune commande : écrivez ce que vous voulez."),
+    "greeting": ("Write what you want done; /help shows the rest.", "Écrivez ce que vous voulez ; /help montre le reste."),
+    "note": (
+        "Noted for {order}: it counts when it is planned anew, the work under way goes on.",
+        "Noté pour {order} : compte à la prochaine révision, le travail en cours continue.",
+    ),
+    "replaced": ("{order} now has your new words.", "{order} a pris votre nouveau texte."),
+    "edit_late": (
+        "{order} has begun: your edit is kept as a note.",
+        "{order} a commencé : votre modification est gardée en note.",
+    ),
+    "paused": (
+        "⏸ Paused: nothing new starts, calls in flight end. /resume goes on.",
+        "⏸ En pause : rien ne démarre, les appels en cours se terminent. /resume reprend.",
+    ),
+    "resumed": ("▶️ The company goes on.", "▶️ L'entreprise reprend."),
+    "may_not": ("Your role ({role}) may not do that.", "Votre rôle ({role}) ne le permet pas."),
+    "stranger": (
+        "I do not know you yet. Your code is {code}, good for one hour. The operator lets you in "
+        "with:\nswarm pairing approve {code}",
+        "Je ne vous connais pas encore. Votre code : {code}, valable une heure. L'opérateur vous "
+        "admet avec :\nswarm pairing approve {code}",
+    ),
+    "welcome": (
+        "Welcome: you are {role} here. Write what you want done; /help shows the rest.",
+        "Bienvenue : vous êtes {role} ici. Écrivez ce que vous voulez ; /help montre le reste.",
+    ),
+    "bad_code": ("That code is not good any more.", "Ce code n'est plus valable."),
+    "group_closed": (
+        "I do not listen in this group: the operator adds {chat} to {channel}.groups.",
+        "Je n'écoute pas dans ce groupe : l'opérateur ajoute {chat} à {channel}.groups.",
+    ),
+    "no_voice": (
+        "I cannot hear voice notes here: please write it.",
+        "Je n'entends pas les messages vocaux ici : écrivez-le.",
+    ),
+    "file_kept": (
+        "I have {name}. What should I do with it? Your next message is the order.",
+        "J'ai {name}. Que dois-je en faire ? Votre prochain message sera la commande.",
+    ),
+    "file_added": ("{name} is with {order}, for its next revision.", "{name} est joint à {order}, pour sa prochaine révision."),
+    "doubt": (
+        "I cannot tell whether this message reached you:\n“{text}”\nSend it again?",
+        "Je ne sais pas si ce message vous est parvenu :\n« {text} »\nLe renvoyer ?",
+    ),
+    "sent_again": ("It is sent again.", "Il est renvoyé."),
+    "good": ("Good.", "Bien."),
+    "thanks_feedback": ("Noted, thank you.", "Noté, merci."),
+    "broke": (
+        "Something inside broke; what you wrote is kept, and the operator finds the trace in the log.",
+        "Un problème interne est survenu ; votre message est gardé, l'opérateur verra le journal.",
+    ),
+    "no_command": ("There is no command {name}. /help shows them.", "Pas de commande {name}. /help les montre."),
+    "name_it": ("Say which: {usage}", "Dites lequel : {usage}"),
+    "customer": (
+        "Nobody answers customers here yet.",
+        "Personne ne répond encore aux clients ici.",
+    ),
+    "forwarded": (
+        "These are somebody else's words, so I do nothing with them by myself. Order it?",
+        "Ce sont les mots d'un autre, je n'en fais rien de moi-même. Le commander ?",
+    ),
+    "spent": ("Spent on {order}: {text}", "Dépensé pour {order} : {text}"),
+    "working_on": ("⏳ {order}: {goal}", "⏳ {order} : {goal}"),
+    "thinking": ("⏳ {order}: the head thinks", "⏳ {order} : la direction réfléchit"),
+}  # fmt: skip
+
+STATUS: Mapping[str, tuple[str, str]] = {
+    "queued": ("waits to be taken up", "attend son tour"),
+    "working": ("is being worked on", "est en cours"),
+    "waiting": ("waits for you", "vous attend"),
+    "parked": ("is parked", "est à l'arrêt"),
+    "delivered": ("is delivered", "est livré"),
+    "accepted": ("is accepted", "est accepté"),
+    "failed": ("failed", "a échoué"),
+    "cancelled": ("was cancelled", "est annulé"),
+}
+
+
+def say(key: str, language: str | None, **facts: Any) -> str:
+    """Return a phrase in a language, with its facts filled in."""
+    english, french = PHRASES[key]
+    return (french if language == "fr" else english).format(**facts)
+
+
+def status(value: str, language: str | None) -> str:
+    """Return where an order stands, as the end of a sentence."""
+    english, french = STATUS[value]
+    return french if language == "fr" else english

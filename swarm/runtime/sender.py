@@ -1,0 +1,445 @@
+"""Send what the outbox holds: in order, within each platform's rates, once or marked `unknown`."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine import Connection
+
+from swarm.channels.base import Capabilities, Channel, SendRefused
+from swarm.core.clock import Clock, iso
+from swarm.core.errors import Transient
+from swarm.core.message import Button, OutboundKind, OutboundMessage
+from swarm.ledger.attention import note_result, note_shown
+from swarm.runtime import outbox as box
+from swarm.store.database import Store
+from swarm.store.tables import asks, outbox, sent_messages
+
+log = structlog.get_logger("swarm.outbox")
+
+PRIORITY = {OutboundKind.DECISION: 0, OutboundKind.ANSWER: 1, OutboundKind.PROGRESS: 2}
+LANES = 8
+"""Chats of one account that are written to at the same moment; within one, never two."""
+LOOK = 500
+"""Most messages of one account that are looked at for the next one."""
+GRACE_S = 2.0
+"""How long a stop waits for messages on their way, in seconds."""
+LONGEST_BACKOFF_S = 15.0
+"""Longest wait before a platform that cannot be reached is tried again, in seconds."""
+
+Dress: TypeAlias = Callable[[Connection, OutboundMessage], Sequence[OutboundMessage]]
+"""Turn the plain word on how a segment ended into cards; none where it says nothing any more."""
+Doubt: TypeAlias = Callable[[Connection, Any], None]
+"""Ask a person about a message of which nobody knows whether it arrived."""
+
+
+class Sender:
+    """Send for the channels of this process; each account has one sender."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        channels: Mapping[str, Channel],
+        poll_s: float,
+        dress: Dress | None = None,
+        doubt: Doubt | None = None,
+        wake: asyncio.Event | None = None,
+    ) -> None:
+        """Take what to send with.
+
+        Args:
+            store: Holds the outbox.
+            clock: Tells what is due.
+            channels: By name.
+            poll_s: How often to look for what other processes queued, in seconds.
+            dress: Writes cards for channels with buttons.
+            doubt: Asks about what is `unknown`, on channels with buttons.
+            wake: Set by whoever queued something in this process.
+        """
+        self._store = store
+        self._clock = clock
+        self._channels = channels
+        self._poll_s = poll_s
+        self._dress = dress
+        self._doubt = doubt
+        self._wake = wake or asyncio.Event()
+
+    async def run(self) -> None:
+        """Send until cancelled. A message caught in the act by a crash is `unknown`, not resent."""
+        await self._store.awrite(self._doubt_all)
+        lines = [_Line(self, self._channels[name]) for name in sorted(self._channels)]
+        async with asyncio.TaskGroup() as group:
+            for line in lines:
+                group.create_task(line.run())
+            group.create_task(self._spread(lines))
+
+    async def _spread(self, lines: Sequence["_Line"]) -> None:
+        """Pass the wake-up on to every line."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for line in lines:
+                line.wake.set()
+
+    def _doubt_all(self, connection: Connection) -> None:
+        rows = connection.execute(
+            sa.select(outbox).where(
+                outbox.c.state == "sending", outbox.c.channel.in_(list(self._channels))
+            )
+        ).all()
+        for row in rows:
+            self.doubt(connection, row)
+
+    def doubt(self, connection: Connection, row: Any) -> None:
+        """Mark a message as `unknown` and ask about it; an edit is simply made again."""
+        is_edit = row.slot is not None and _slot_id(connection, row) is not None
+        state = "pending" if is_edit else "unknown"
+        connection.execute(outbox.update().where(outbox.c.id == row.id).values(state=state))
+        can_ask = self._channels[row.channel].capabilities.has_buttons
+        is_worth_it = row.kind != OutboundKind.PROGRESS.value
+        if state == "unknown" and self._doubt is not None and can_ask and is_worth_it:
+            self._doubt(connection, row)
+
+    def take(
+        self, connection: Connection, channel: Channel, is_free: Callable[[str], bool]
+    ) -> tuple[Any, OutboundMessage] | None:
+        """Mark the most urgent message that is due as `sending` and return it, ready to be sent.
+
+        Within a chat what was queued first goes first, apart from progress, which waits for all
+        else.
+        """
+        while True:
+            row = self._most_urgent(connection, channel.name, is_free)
+            if row is None:
+                return None
+            row = self._prepare(connection, channel, row)
+            if row is None:
+                continue
+            connection.execute(
+                outbox.update()
+                .where(outbox.c.id == row.id)
+                .values(state="sending", tries=outbox.c.tries + 1)
+            )
+            edits = _slot_id(connection, row) if channel.capabilities.has_edits else None
+            return row, _message(row, edits=edits)
+
+    def _most_urgent(
+        self, connection: Connection, channel: str, is_free: Callable[[str], bool]
+    ) -> Any:
+        now = iso(self._clock.now())
+        is_meant = (outbox.c.state == "pending", outbox.c.channel == channel)
+        # One message that must wait holds its whole chat: what came later would overtake it.
+        held = sa.select(outbox.c.chat_id).where(*is_meant, outbox.c.not_before > now)
+        rows = connection.execute(
+            sa.select(outbox)
+            .where(*is_meant, outbox.c.chat_id.not_in(held))
+            .order_by(outbox.c.id)
+            .limit(LOOK)
+        ).all()
+        heads: dict[str, Any] = {}
+        for row in sorted(rows, key=_in_chat):
+            heads.setdefault(row.chat_id, row)
+        free = [row for chat, row in heads.items() if is_free(chat)]
+        return min(free, key=lambda r: (PRIORITY[OutboundKind(r.kind)], r.id), default=None)
+
+    def _prepare(self, connection: Connection, channel: Channel, row: Any) -> Any:
+        """Write a message as its platform takes it, as several rows where it must be cut.
+
+        Returns None where it has nothing to say any more. Done once: `place` says that it was.
+        """
+        if row.place is not None:
+            return row
+        message = _message(row)
+        whole = [message]
+        if row.card is not None and channel.capabilities.has_buttons and self._dress is not None:
+            whole = list(self._dress(connection, message))
+        parts = [part for one in whole for part in channel.parts(one)]
+        if not parts:
+            connection.execute(outbox.update().where(outbox.c.id == row.id).values(state="void"))
+            return None
+        for number, part in enumerate(parts):
+            values = _columns(part) | {"place": row.id, "part": number}
+            if number == 0:
+                connection.execute(outbox.update().where(outbox.c.id == row.id).values(**values))
+            else:
+                box.put(
+                    connection,
+                    dedupe_key=f"{row.dedupe_key}#{number}",
+                    message=part,
+                    now=row.not_before,
+                    extra=values,
+                )
+        return connection.execute(sa.select(outbox).where(outbox.c.id == row.id)).one()
+
+    def settle(self, connection: Connection, row: Any, sent_id: str) -> None:
+        """Write down that a message arrived, and when what it asks was shown."""
+        now = self._clock.now()
+        connection.execute(
+            outbox.update()
+            .where(outbox.c.id == row.id)
+            .values(state="sent", sent_id=sent_id, sent_at=iso(now), error=None)
+        )
+        values = {
+            "outbox_id": row.id,
+            "order_id": row.order_id,
+            "ask_id": row.ask_id,
+            "slot": row.slot,
+            "sent_at": iso(now),
+        }
+        key = (
+            sent_messages.c.channel == row.channel,
+            sent_messages.c.chat_id == row.chat_id,
+            sent_messages.c.message_id == sent_id,
+        )
+        if connection.execute(sent_messages.update().where(*key).values(**values)).rowcount == 0:
+            where = {"channel": row.channel, "chat_id": row.chat_id, "message_id": sent_id}
+            connection.execute(sent_messages.insert().values(**where, **values))
+        self._show(connection, row)
+
+    def _show(self, connection: Connection, row: Any) -> None:
+        """Note when a question or a result reached its person: their minutes count from there."""
+        now = self._clock.now()
+        if row.card == "delivered" and row.part == 0 and row.order_id is not None:
+            note_result(connection, row.order_id, at=now, channel=row.channel)
+        if row.card != "waiting" and row.ask_id is None:
+            return
+        is_fresh = [
+            asks.c.order_id == row.order_id,
+            asks.c.state == "open",
+            asks.c.shown_at.is_(None),
+        ]
+        if row.ask_id is not None:
+            is_fresh.append(asks.c.id == row.ask_id)
+        fresh = connection.execute(sa.select(asks).where(*is_fresh)).all()
+        connection.execute(asks.update().where(*is_fresh).values(shown_at=iso(now)))
+        note_shown(connection, fresh, at=now, channel=row.channel)
+
+    def put_back(self, connection: Connection, row: Any, error: Transient) -> None:
+        """Queue a message again; where the platform named a time, the whole chat waits for it."""
+        connection.execute(
+            outbox.update()
+            .where(outbox.c.id == row.id)
+            .values(state="pending", error=str(error)[:500])
+        )
+        if error.retry_after_s is None:
+            return
+        until = iso(self._clock.now() + timedelta(seconds=error.retry_after_s))
+        connection.execute(
+            outbox.update()
+            .where(
+                outbox.c.channel == row.channel,
+                outbox.c.chat_id == row.chat_id,
+                outbox.c.state == "pending",
+                outbox.c.not_before < until,
+            )
+            .values(not_before=until)
+        )
+
+    def refuse(self, connection: Connection, row: Any, error: Exception) -> None:
+        """Write down that the platform will not have a message: what it asks was not asked."""
+        connection.execute(
+            outbox.update()
+            .where(outbox.c.id == row.id)
+            .values(state="refused", error=str(error)[:500])
+        )
+
+    @property
+    def store(self) -> Store:
+        """Return where the outbox is."""
+        return self._store
+
+    @property
+    def clock(self) -> Clock:
+        """Return what tells the time."""
+        return self._clock
+
+    @property
+    def poll_s(self) -> float:
+        """Return how often to look, in seconds."""
+        return self._poll_s
+
+
+class _Pace:
+    """Keep to the rates of one platform."""
+
+    def __init__(self, clock: Clock, can: Capabilities) -> None:
+        self._clock = clock
+        self._can = can
+        self._free_at: dict[str, float] = {}
+        self._recent: deque[float] = deque()
+        self._open_at = 0.0
+        self.busy: set[str] = set()
+        self.failures = 0
+
+    def is_free(self, chat: str) -> bool:
+        """Return whether a chat may be written to now."""
+        return chat not in self.busy and self._clock.monotonic() >= self._free_at.get(chat, 0.0)
+
+    def wait_s(self, poll_s: float) -> float:
+        """Return how long to wait before there may be something to do."""
+        now = self._clock.monotonic()
+        closed = max(self._open_at - now, self._crowded(now))
+        if closed > 0:
+            return closed
+        ahead = [at - now for at in self._free_at.values() if at > now]
+        return min([poll_s, *ahead])
+
+    def is_open(self) -> bool:
+        """Return whether anything at all may be sent now."""
+        now = self._clock.monotonic()
+        return now >= self._open_at and self._crowded(now) <= 0 and len(self.busy) < LANES
+
+    def _crowded(self, now: float) -> float:
+        """Return for how long the account has sent all that it may within a second."""
+        if self._can.per_second is None:
+            return 0.0
+        while self._recent and self._recent[0] <= now - 1.0:
+            self._recent.popleft()
+        return self._recent[0] + 1.0 - now if len(self._recent) >= self._can.per_second else 0.0
+
+    def begin(self, chat: str) -> None:
+        """Note that a message is on its way."""
+        self.busy.add(chat)
+        self._recent.append(self._clock.monotonic())
+
+    def end(self, chat: str) -> None:
+        """Note that it arrived, or did not; the pause counts from here."""
+        self.busy.discard(chat)
+        now = self._clock.monotonic()
+        # Groups have negative ids on Telegram; elsewhere the two pauses are the same.
+        is_group = chat.startswith("-")
+        pause = self._can.group_pause_s if is_group else self._can.chat_pause_s
+        if pause:
+            self._free_at[chat] = now + pause
+        if len(self._free_at) > 10_000:
+            self._free_at = {c: at for c, at in self._free_at.items() if at > now}
+
+    def close(self) -> None:
+        """Keep away from a platform that cannot be reached, longer each time."""
+        self.failures += 1
+        wait_s = min(0.5 * 2.0 ** min(self.failures, 10), LONGEST_BACKOFF_S)
+        self._open_at = self._clock.monotonic() + wait_s
+
+
+class _Line:
+    """One account: several chats at once, one message at a time in each."""
+
+    def __init__(self, sender: Sender, channel: Channel) -> None:
+        self._sender = sender
+        self._channel = channel
+        self._pace = _Pace(sender.clock, channel.capabilities)
+        self._jobs: set[asyncio.Task[None]] = set()
+        self.wake = asyncio.Event()
+
+    async def run(self) -> None:
+        try:
+            while True:
+                self.wake.clear()
+                while self._pace.is_open():
+                    taken = await self._sender.store.awrite(
+                        lambda c: self._sender.take(c, self._channel, self._pace.is_free)
+                    )
+                    if taken is None:
+                        break
+                    row, message = taken
+                    self._pace.begin(row.chat_id)
+                    job = asyncio.create_task(self._send(row, message))
+                    self._jobs.add(job)
+                    job.add_done_callback(self._jobs.discard)
+                pause_s = max(self._pace.wait_s(self._sender.poll_s), 0.001)
+                # Not `wait_for`: before Python 3.12 it may swallow the word to stop.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await self.wake.wait()
+        finally:
+            # What is on its way may still arrive; cut off, it could only be called unknown.
+            if self._jobs:
+                await asyncio.wait(self._jobs, timeout=GRACE_S)
+            for job in list(self._jobs):
+                job.cancel()
+
+    async def _send(self, row: Any, message: OutboundMessage) -> None:
+        sender, store = self._sender, self._sender.store
+        try:
+            sent_id = await self._channel.send(message)
+        except Transient as error:
+            if error.retry_after_s is None:
+                self._pace.close()
+            failure = error
+            await store.awrite(lambda c: sender.put_back(c, row, failure))
+        except SendRefused as error:
+            log.warning("a message was refused", outbox=row.id, reason=str(error)[:200])
+            refusal = error
+            await store.awrite(lambda c: sender.refuse(c, row, refusal))
+        except Exception:
+            log.exception("nobody knows whether this was sent", outbox=row.id)
+            await store.awrite(lambda c: sender.doubt(c, row))
+        else:
+            self._pace.failures = 0
+            await store.awrite(lambda c: sender.settle(c, row, sent_id))
+        finally:
+            self._pace.end(row.chat_id)
+            self.wake.set()
+
+
+def _in_chat(row: Any) -> tuple[bool, int, int]:
+    return (row.kind == OutboundKind.PROGRESS.value, row.place or row.id, row.part)
+
+
+def _slot_id(connection: Connection, row: Any) -> str | None:
+    """Return the platform's id of the newest message of a row's slot."""
+    if row.slot is None:
+        return None
+    query = (
+        sa.select(sent_messages.c.message_id)
+        .where(
+            sent_messages.c.channel == row.channel,
+            sent_messages.c.chat_id == row.chat_id,
+            sent_messages.c.slot == row.slot,
+        )
+        .order_by(sent_messages.c.sent_at.desc())
+        .limit(1)
+    )
+    return connection.execute(query).scalar()
+
+
+def _message(row: Any, *, edits: str | None = None) -> OutboundMessage:
+    rows = json.loads(row.buttons)
+    return OutboundMessage(
+        channel=row.channel,
+        chat_id=row.chat_id,
+        thread_id=row.thread_id,
+        kind=OutboundKind(row.kind),
+        text=row.body,
+        order_id=row.order_id,
+        files=tuple(json.loads(row.files)),
+        buttons=tuple(tuple(Button(**button) for button in line) for line in rows),
+        markup=row.markup,
+        card=row.card,
+        slot=row.slot,
+        edits=edits,
+        reply_to=row.reply_to,
+        is_silent=bool(row.is_silent),
+        ask_id=row.ask_id,
+    )
+
+
+def _columns(message: OutboundMessage) -> dict[str, Any]:
+    return {
+        "body": message.text,
+        "files": json.dumps(list(message.files)),
+        "buttons": box.written_buttons(message),
+        "markup": message.markup,
+        "reply_to": message.reply_to,
+        "is_silent": message.is_silent,
+        "ask_id": message.ask_id,
+        "kind": message.kind.value,
+    }
