@@ -1,5 +1,6 @@
 """One role's way to its tools: policy first, then the effect, then the books."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,6 +37,7 @@ from swarm.tools.base import (
     Handoff,
     Tool,
     ToolContext,
+    ToolResult,
     check_arguments,
     destinations,
     files_read,
@@ -43,6 +45,7 @@ from swarm.tools.base import (
     is_repeatable,
     spec,
 )
+from swarm.tools.changes import keep, look
 from swarm.tools.policy import Decision, PolicyConfig, Situation, Verdict, decide
 from swarm.tools.workspace import facts
 
@@ -111,6 +114,10 @@ class Turn:
         return next((r.content for r in reversed(self.results) if r.delivered), "")
 
 
+def _random_nonce() -> str:
+    return secrets.token_hex(16)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What people decided about tools, and where the signs of trust are kept."""
@@ -119,6 +126,7 @@ class Rules:
     labels: LabelBook
     max_handoffs: int = 20
     """Sub-tasks of one order."""
+    new_nonce: Callable[[], str] = _random_nonce
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +372,7 @@ class Hands:
         return canonical_action(wanted.tool, wanted.args, place, inputs=inputs)
 
     def _request(self, seq: int, wanted: _Call, verdict: Verdict, action: str) -> SignatureRequest:
-        nonce = secrets.token_hex(16)
+        nonce = self._rules.new_nonce()
         bound = digest(action, nonce)
         text = show(action, rule=verdict.rule, signed=bound)
         return SignatureRequest(self._node, seq, wanted.at, action, nonce, bound, text)
@@ -399,8 +407,9 @@ class Hands:
                 self.mark,
                 source=self._source(tool.name),
             )
-            context = replace(self.context, origin=self.mark.origin)
-            raw = await tool.run(args, context)
+            place = f"{self._node} {seq} {at}"
+            context = replace(self.context, origin=self.mark.origin, place=place)
+            raw, changed = await _run(tool, args, context)
         except ToolError as error:
             # A refusal may quote the file that it is about.
             return self._booked(at, call, str(error), verdict, is_fault=True, mark=read)
@@ -416,6 +425,7 @@ class Hands:
             is_fault=raw.is_error,
             delivered=raw.delivered,
             mark=read.after(raw.origin, is_private=raw.is_private),
+            changed=changed,
         )
 
     def _answered(
@@ -469,6 +479,7 @@ class Hands:
         is_refused: bool = False,
         delivered: tuple[str, ...] = (),
         mark: Mark = CLEAN,
+        changed: Mapping[str, str | None] | None = None,
     ) -> tuple[CallResult, EffectRecord]:
         result = CallResult(call, content, is_fault, delivered, mark.origin, mark.is_private)
         stored = json.dumps(
@@ -479,6 +490,7 @@ class Hands:
                 "delivered": list(delivered),
                 "origin": mark.origin.value,
                 "is_private": mark.is_private,
+                **({"changed": changed} if changed else {}),
             },
             ensure_ascii=False,
         )
@@ -486,3 +498,14 @@ class Hands:
         return result, EffectRecord(
             position, call.name, call.arguments, decision, verdict.rule, stored
         )
+
+
+async def _run(
+    tool: Tool, args: Arguments, context: ToolContext
+) -> "tuple[ToolResult | Handoff | AskPerson, dict[str, str | None]]":
+    """Run a tool; of a command, also say which files it changed, and keep them."""
+    if tool.effect is not Effect.RUN or context.kept is None:
+        return await tool.run(args, context), {}
+    before = await asyncio.to_thread(look, context.workspace)
+    raw = await tool.run(args, context)
+    return raw, await asyncio.to_thread(keep, context.workspace, before, context.kept)

@@ -67,6 +67,10 @@ class ToolContext:
     memory: Memory | None = None
     web: "WebClient | None" = None
     skills: "SkillShelf | None" = None
+    kept: Path | None = None
+    """Where files that commands changed are kept, by their SHA-256; None keeps none."""
+    place: str = ""
+    """`<node> <seq> <position>` of this call in its order."""
 
 
 @dataclass(frozen=True, slots=True)

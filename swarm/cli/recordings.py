@@ -1,0 +1,69 @@
+"""What `swarm record` and `swarm replay` take. Nothing here works."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from swarm.cli.lazy import load_last
+from swarm.core.errors import InvalidInput
+
+Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
+
+
+def record(
+    order_id: Annotated[str | None, Argument(metavar="[ID]", help="The order's id.")] = None,
+    out: Annotated[
+        Path | None,
+        Option("--out", "-o", metavar="FILE", help="Where to; .zst compresses it."),
+    ] = None,
+    author: Annotated[
+        str, Option("--authored-by", metavar="NAME", help="Say that a person wrote the answers.")
+    ] = "",
+    no_check: Annotated[
+        bool, Option("--no-check", help="Do not play it once to prove that it can be.")
+    ] = False,
+    seal: Annotated[
+        Path | None,
+        Option("--seal", metavar="FILE", help="Accept a cassette that you edited by hand."),
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Record a finished order, so that anybody can play it again without a network or a key.
+
+    All that is needed lies in the company's database already. Secrets are hidden in what can be
+    read; where hiding one would change the replay, nothing is recorded.
+    """
+    if seal is not None:
+        sealed: int = load_last("swarm.cli.playing:seal")(path=seal)
+        return sealed
+    if order_id is None:
+        raise InvalidInput("Which order? `swarm orders` lists them.")
+    code: int = load_last("swarm.cli.playing:record")(
+        order_id=order_id, out=out, author=author, is_checked=not no_check, as_json=as_json
+    )
+    return code
+
+
+def replay(
+    paths: Annotated[
+        list[Path], Argument(metavar="PATH...", help="Cassettes, or folders of them.")
+    ],
+    live_tools: Annotated[
+        bool, Option("--live-tools", help="Run commands and look at pages for real.")
+    ] = False,
+    shipped: Annotated[
+        bool, Option("--shipped-roles", help="Leave this company's own roles aside.")
+    ] = False,
+    as_json: Json = False,
+) -> int | None:
+    """Play recorded orders again, with no network, and refuse whatever is not as recorded.
+
+    The app runs as in production; only the models, and the tools that reach outside, answer from
+    the recording. A changed prompt, tool, model or order of calls is shown with the nearest
+    recording and the first difference, and ends with exit code 4, as does a recording left over.
+    """
+    code: int = load_last("swarm.cli.playing:replay")(
+        paths=paths, has_live_tools=live_tools, is_shipped=shipped, as_json=as_json
+    )
+    return code

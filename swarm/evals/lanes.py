@@ -1,0 +1,374 @@
+"""What each line of a cassette may say; a line that says anything else is refused.
+
+Lines stay plain dictionaries where they are used. They come from strangers, so each is held to its
+shape when it is read: what is played later never meets a number where a text belongs.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from swarm.core.clock import parse_iso
+from swarm.core.origin import Origin
+from swarm.core.usage import Usage
+
+Entry: TypeAlias = dict[str, Any]
+
+MAX_NAME = 1024
+_ORIGINS = tuple(origin.value for origin in Origin)
+
+
+def _moment(text: str) -> str:
+    read: datetime = parse_iso(text)
+    if read.tzinfo is None:
+        raise ValueError("names no time zone")
+    return text
+
+
+def _path(name: str) -> str:
+    """Hold a file's name to a plain path below the workspace."""
+    is_plain = (
+        0 < len(name) <= MAX_NAME
+        and not name.startswith("/")
+        and "\\" not in name
+        and name.isprintable()
+        and all(part not in ("", ".", "..") for part in name.split("/"))
+    )
+    if not is_plain:
+        raise ValueError(f"{name[:80]!r} is no path inside a workspace")
+    return name
+
+
+def _origin(name: str) -> str:
+    if name not in _ORIGINS:
+        raise ValueError(f"there is no origin {name[:40]!r}")
+    return name
+
+
+def _usage(counts: Mapping[str, int]) -> Mapping[str, int]:
+    if unknown := [name for name in counts if name not in Usage.__dataclass_fields__]:
+        raise ValueError(f"there is no count {unknown[0][:40]!r}")
+    if any(not 0 <= count <= 10**12 for count in counts.values()):
+        raise ValueError("a count is below zero or larger than any call can be")
+    return counts
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+PlainPath = Annotated[str, AfterValidator(_path)]
+OriginName = Annotated[str, AfterValidator(_origin)]
+Counts = Annotated[dict[str, int], AfterValidator(_usage)]
+RoleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+OrderId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Amount = Annotated[str, StringConstraints(pattern=r"^\d{1,24}(\.\d{1,24})?$")]
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=-10, le=10**9)]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class FailureEntry(_Line):
+    """How an attempt ended that brought no answer."""
+
+    kind: str | None
+    text: str | None
+    is_owed: bool
+
+
+class ChargeEntry(_Line):
+    """What the books say that an attempt cost."""
+
+    cost: Amount
+    currency: str
+    status: str
+    price_id: str | None
+    provider: str | None
+    tier: str | None
+
+
+class ModelEntry(_Line):
+    """One attempt at a model call."""
+
+    lane: Literal["model"]
+    lane_of: str
+    role: str
+    key: Digest
+    request: Entry
+    model: str
+    started_at: Moment
+    ended_at: Moment
+    latency_s: Seconds
+    error: FailureEntry | None = None
+    answer: Entry | None = None
+    raw_usage: Entry | None = None
+    usage: Counts | None = None
+    charge: ChargeEntry
+    ledger_sha256: Digest
+    """Of the attempt's row in the ledger; a replay must come to the same."""
+
+
+class ToolResultEntry(_Line):
+    """What a tool call came to."""
+
+    content: str
+    is_fault: bool
+    is_refused: bool = False
+    delivered: list[str] = Field(default_factory=list)
+    origin: OriginName = Origin.TEAM.value
+    is_private: bool = False
+    changed: dict[PlainPath, Digest | None] | None = None
+
+
+class ToolEntry(_Line):
+    """One tool call."""
+
+    lane: Literal["tool"]
+    node: str
+    seq: Count
+    position: Count
+    tool: str
+    arguments: str
+    decision: str
+    rule: str
+    state: str
+    result: ToolResultEntry
+
+
+class FounderEntry(_Line):
+    """One word of a person."""
+
+    lane: Literal["founder"]
+    act: Literal["question", "choice", "approval", "signature", "rework", "accept", "cancel"] | str
+    at: Moment | None
+    node: str | None = None
+    seq: Count | None = None
+    answer: str | None = None
+    by: str | None = None
+    shown_at: Moment | None = None
+    signed: bool | None = None
+    reason: str | None = None
+    who: str | None = None
+    sign: str | None = None
+
+
+class RecallEntry(_Line):
+    """What memory brought into a prompt."""
+
+    lane: Literal["recall"]
+    node: str
+    lines: list[str]
+    ids: list[str]
+    origins: list[OriginName]
+    is_private: bool = False
+
+
+class BaselineEntry(_Line):
+    """The human baseline of a plan, as it was frozen."""
+
+    lane: Literal["baseline"]
+    plan_revision: Count
+    body: Entry
+
+
+class MessageEntry(_Line):
+    """One message that the company sent."""
+
+    lane: Literal["message"]
+    key: str
+    kind: str
+    text: str
+
+
+class FileEntry(_Line):
+    """One file as the order left it."""
+
+    lane: Literal["file"]
+    path: PlainPath
+    sha256: Digest
+    text: str | None = None
+    base64: str | None = None
+
+
+class ChangeEntry(_Line):
+    """One file as a command left it; without a digest the command deleted it."""
+
+    lane: Literal["change"]
+    node: str
+    seq: Count
+    position: Count
+    path: PlainPath
+    sha256: Digest | None
+    text: str | None = None
+    base64: str | None = None
+
+
+class EndEntry(_Line):
+    """The last line."""
+
+    lane: Literal["end"]
+    lines: int
+    sha256: Digest
+
+
+LINES: dict[str, type[_Line]] = {
+    "model": ModelEntry,
+    "tool": ToolEntry,
+    "founder": FounderEntry,
+    "recall": RecallEntry,
+    "baseline": BaselineEntry,
+    "message": MessageEntry,
+    "file": FileEntry,
+    "change": ChangeEntry,
+    "end": EndEntry,
+}
+LANES = tuple(name for name in LINES if name != "end")
+
+
+@cache
+def _adapter(lane: str) -> TypeAdapter[Any]:
+    return TypeAdapter(LINES[lane])
+
+
+def fault_of(entry: Entry) -> str | None:
+    """Return what is wrong with an entry, in words; None where nothing is."""
+    if entry["lane"] not in LINES:
+        return f"there is no lane {entry['lane'][:40]!r}"
+    try:
+        _adapter(entry["lane"]).validate_python(entry)
+    except ValidationError as error:
+        return f"an entry of lane {entry['lane']}: {first_fault(error)}"
+    except RecursionError:
+        return "it is nested too deeply"
+    return None
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault of a document as a clause that names its place."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))[:200]
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+
+
+class Provenance(BaseModel):
+    """Where the answers of the models came from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["recorded", "authored", "embedded"]
+    """`recorded` from a provider, `authored` by a person, `embedded`: the model in the package."""
+    by: str = ""
+    """The provider's name, or the author's."""
+
+
+class OrderFacts(BaseModel):
+    """The order as it came in."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: OrderId
+    created_at: Moment
+    channel: str
+    account: str
+    update_id: str
+    chat_id: str
+    thread_id: str | None
+    sender_id: str
+    is_auto_signed: bool
+    origin: OriginName
+    customer: str | None
+    text: str
+    budget: Amount | None
+    delivered_at: Moment | None = None
+
+
+class ModelFacts(BaseModel):
+    """What a model could do when it was asked, and whether it ran on own hardware."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+    is_own_hardware: bool
+    native_tools: bool
+    native_schema: bool
+    max_output_tokens: Annotated[int, Field(gt=0, le=10**9)]
+    compact_prompts: bool = False
+
+
+class BookFacts(BaseModel):
+    """Part of a price book: the lines that priced the order."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str
+    document: Entry
+
+
+class McpFacts(BaseModel):
+    """The tools of MCP servers that were offered, as they were approved; no server is started."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    servers: dict[str, Entry] = Field(default_factory=dict)
+    """By server: what its tools do, and whom their calls reach."""
+    lock: Entry = Field(default_factory=dict)
+    """The approved texts of the tools, as `mcp.lock` has them."""
+    offered: list[str] = Field(default_factory=list)
+
+
+class Manifest(BaseModel):
+    """What a cassette is of, and under what it was made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lane: Literal["manifest"] = "manifest"
+    format: int
+    swarm: str
+    """Version of the code."""
+    recorded_at: Moment
+    provenance: Provenance
+    order: Entry
+    """Of `OrderFacts`: the order's row, what it said, and its budget."""
+    settings: Entry
+    """The company's settings without secrets."""
+    roles: dict[RoleName, str] = Field(default_factory=dict)
+    """Texts of the company's own role files, by name."""
+    roles_sha256: str
+    """Of all roles in force, the built-in ones included."""
+    prices: str
+    """Id of the price book."""
+    books: list[BookFacts] = Field(default_factory=list)
+    """The lines of the price books that speak of the order's models; later ones win."""
+    models: dict[str, ModelFacts]
+    mcp: McpFacts = Field(default_factory=McpFacts)
+    salt: str
+    """Goes into the keys of requests, so that no key tells of what was redacted."""
+    status: str
+    """How the order ended."""
+    ledger_sha256: str
+    """Of the order's ledger; a replay must come to the same."""
+    lanes: dict[str, int] = Field(default_factory=dict)
+    """How many entries each lane has."""
+    dropped: list[str] = Field(default_factory=list)
+    """What could not be recorded, in words."""
+
+
+def read_manifest(entry: Entry) -> Manifest:
+    """Read the first line.
+
+    Raises:
+        ValidationError: It is none of this version's.
+    """
+    OrderFacts.model_validate(entry.get("order"))
+    return Manifest.model_validate(entry)

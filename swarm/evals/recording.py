@@ -1,0 +1,373 @@
+"""Turn a finished order into a cassette, from what its company's database and folder hold."""
+
+import base64
+import hashlib
+import json
+import os
+import secrets as random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, SecretStr
+from sqlalchemy.engine import Connection
+
+from swarm import __version__
+from swarm.app import App
+from swarm.core.clock import iso
+from swarm.core.errors import Conflict, InvalidInput
+from swarm.core.lane import lane_of
+from swarm.core.money import plain
+from swarm.core.order import OrderState, OrderStatus
+from swarm.evals.cassette import FORMAT, Cassette, Entry, Manifest, Provenance, counts_of
+from swarm.evals.digests import (
+    ledger_digest,
+    readable_charge,
+    readable_usage,
+    request_key,
+    row_digest,
+)
+from swarm.evals.excerpts import offered_mcp, prices_of
+from swarm.evals.lanes import ModelFacts
+from swarm.evals.secrets import Secrets
+from swarm.ledger import budget
+from swarm.ledger.baseline.frozen import FROZEN, StoredBaseline, stored
+from swarm.ledger.book import FAILED, USED, recorded_answer
+from swarm.ledger.calls import requests_of
+from swarm.runtime import records
+from swarm.runtime.recalling import BEFORE
+from swarm.store.tables import approvals, asks, effects, ledger, outbox
+from swarm.tools.workspace import listing, reading
+
+MAX_FILE_BYTES = 10 * 1024 * 1024
+_SECRET_SECTIONS = ("telegram", "slack", "whatsapp", "database_url", "channels", "mcp", "people")
+"""Settings that say how this company is reached; a replay reaches nobody."""
+_STANDING = (
+    OrderStatus.DELIVERED,
+    OrderStatus.ACCEPTED,
+    OrderStatus.FAILED,
+    OrderStatus.PARKED,
+    OrderStatus.CANCELLED,
+)
+
+
+def record(
+    app: App,
+    order_id: str,
+    *,
+    provenance: Provenance | None = None,
+    known_secrets: Sequence[tuple[str, str]] = (),
+) -> Cassette:
+    """Record an order that stands still.
+
+    Raises:
+        NotFound: No such order.
+        Conflict: It is still being worked on, or waits for somebody.
+        InvalidInput: A secret stands where replacing it would change what is replayed.
+    """
+    found = app.store.read(lambda c: _read(c, order_id))
+    if found.order.status not in [status.value for status in _STANDING]:
+        raise Conflict(f"{order_id} is {found.order.status}: record it once it stands still.")
+    salt = random.token_hex(16)
+    guard = Secrets(known_secrets)
+    entries = [
+        *_model_lane(found, salt, guard),
+        *_tool_lane(found),
+        *_founder_lane(found),
+        *_recall_lane(found),
+        *_baseline_lane(found),
+        *_message_lane(found),
+        *_file_lane(app, order_id),
+        *_change_lane(app, found),
+    ]
+    _refuse_secrets(entries, guard)
+    manifest = _manifest(app, found, salt, provenance)
+    manifest.lanes = counts_of(entries)
+    _refuse_secrets([manifest.model_dump(mode="json")], guard, first=1)
+    return Cassette(manifest, tuple(entries))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """All rows of one order."""
+
+    order: Any
+    state: OrderState
+    calls: list[Any]
+    effects: list[Any]
+    asks: list[Any]
+    approvals: dict[str, Any]
+    """By the ask."""
+    outbox: list[Any]
+    baselines: list[StoredBaseline]
+
+
+def _read(connection: Connection, order_id: str) -> _Found:
+    order = records.find(connection, order_id)
+
+    def rows(table: sa.Table, *by: Any) -> list[Any]:
+        query = sa.select(table).where(table.c.order_id == order_id).order_by(*by)
+        return list(connection.execute(query))
+
+    return _Found(
+        order=order,
+        state=records.read_state(order.state),
+        calls=rows(ledger, ledger.c.id),
+        effects=rows(effects, effects.c.node, effects.c.seq, effects.c.position),
+        asks=rows(asks, asks.c.created_at, asks.c.node, asks.c.seq),
+        approvals={row.ask_id: row for row in rows(approvals, approvals.c.created_at)},
+        outbox=rows(outbox, outbox.c.id),
+        baselines=[row for row in stored(connection, order_id) if row.kind == FROZEN],
+    )
+
+
+def _model_lane(found: _Found, salt: str, guard: Secrets) -> Iterator[Entry]:
+    requests = requests_of(found.calls)
+    kept = [row for row in found.calls if row.state in (USED, FAILED)]
+    for row in sorted(kept, key=lambda row: (row.ended_at, row.id)):
+        entry: Entry = {
+            "lane": "model",
+            "lane_of": lane_of(row.order_id, row.node, row.seq),
+            "role": row.role,
+            "key": request_key(row.digest, salt),
+            "request": json.loads(guard.hidden(json.dumps(requests[row.id], ensure_ascii=False))),
+            "model": row.answered_model or row.model,
+            "started_at": row.started_at,
+            "ended_at": row.ended_at,
+            "latency_s": row.latency_s or 0.0,
+            "charge": readable_charge(row),
+            "ledger_sha256": row_digest(row),
+        }
+        if row.state == FAILED:
+            owed = row.cost_status == "unpriced"
+            entry["error"] = {"kind": row.error_kind, "text": row.error_text, "is_owed": owed}
+        else:
+            answer = recorded_answer(row)
+            entry["answer"] = answer.body
+            entry["raw_usage"] = answer.raw_usage
+            entry["usage"] = readable_usage(row)
+        yield entry
+
+
+def _tool_lane(found: _Found) -> Iterator[Entry]:
+    for row in found.effects:
+        if row.seq == BEFORE:
+            continue
+        yield {
+            "lane": "tool",
+            "node": row.node,
+            "seq": row.seq,
+            "position": row.position,
+            "tool": row.tool,
+            "arguments": row.arguments,
+            "decision": row.decision,
+            "rule": row.rule,
+            "state": row.state,
+            "result": json.loads(row.result),
+        }
+
+
+def _recall_lane(found: _Found) -> Iterator[Entry]:
+    state = found.state
+    yield {
+        "lane": "recall",
+        "node": "frame",
+        "lines": list(state.memories),
+        "ids": list(state.recalled),
+        "origins": [origin.value for origin in state.mark.origins],
+    }
+    for row in found.effects:
+        if row.seq == BEFORE:
+            yield {"lane": "recall", "node": row.node, **json.loads(row.result)}
+
+
+def _founder_lane(found: _Found) -> Iterator[Entry]:
+    """Give what the founder said, in the order in which they said it."""
+    words = [
+        {
+            "act": row.kind,
+            "node": row.node,
+            "seq": row.seq,
+            "answer": row.answer,
+            "by": row.answered_by,
+            "shown_at": row.shown_at,
+            "at": row.answered_at,
+            **_signature(found.approvals.get(row.id)),
+        }
+        for row in found.asks
+        if row.state == "answered"
+    ]
+    words += [{"act": "rework", "reason": reason, "at": None} for reason in _reworks(found)]
+    if found.order.accepted_at is not None:
+        words.append(
+            {
+                "act": "accept",
+                "by": found.order.accepted_by,
+                "sign": found.order.signed_off_by or "",
+                "at": found.order.accepted_at,
+            }
+        )
+    for word in sorted(words, key=lambda word: word["at"] or "~"):
+        yield {"lane": "founder", **word}
+
+
+def _signature(row: Any) -> Entry:
+    if row is None:
+        return {}
+    return {"signed": row.state in ("signed", "used"), "reason": row.reason, "who": row.approver}
+
+
+def _reworks(found: _Found) -> list[str]:
+    """Return the corrections that were no refusals of a plan: those of delivered results."""
+    refused = {
+        row.answer.removeprefix("rejected: ")
+        for row in found.asks
+        if row.kind == "approval" and (row.answer or "").startswith("rejected: ")
+    }
+    return [text for text in found.state.corrections if text not in refused]
+
+
+def _baseline_lane(found: _Found) -> Iterator[Entry]:
+    for row in found.baselines:
+        body = row.baseline.model_dump(mode="json")
+        yield {"lane": "baseline", "plan_revision": row.plan_revision, "body": body}
+
+
+def _message_lane(found: _Found) -> Iterator[Entry]:
+    for row in found.outbox:
+        yield {"lane": "message", "key": row.dedupe_key, "kind": row.kind, "text": row.body}
+
+
+def _file_lane(app: App, order_id: str) -> Iterator[Entry]:
+    workspace = app.home / "workspace" / order_id
+    for name, size in listing(workspace).files:
+        if size > MAX_FILE_BYTES:
+            continue
+        with reading(workspace, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
+            yield {"lane": "file", "path": name, **packed(stream.read(MAX_FILE_BYTES))}
+
+
+def _change_lane(app: App, found: _Found) -> Iterator[Entry]:
+    """Give the files that commands changed, as each command left them."""
+    kept = app.home / "kept" / found.order.id
+    for row in found.effects:
+        changed = json.loads(row.result).get("changed") if row.seq != BEFORE else None
+        for path, digest in (changed or {}).items():
+            entry: Entry = {"lane": "change", "node": row.node, "seq": row.seq}
+            entry |= {"position": row.position, "path": path, "sha256": digest}
+            copy = kept / str(digest)
+            yield entry | (packed(copy.read_bytes()) if digest and copy.is_file() else {})
+
+
+def packed(data: bytes) -> Entry:
+    """Return a file's content as a line holds it: text where it is text, else base64."""
+    entry: Entry = {"sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        return entry | {"text": data.decode()}
+    except UnicodeDecodeError:
+        return entry | {"base64": base64.b64encode(data).decode()}
+
+
+def _refuse_secrets(entries: Sequence[Entry], guard: Secrets, *, first: int = 2) -> None:
+    for number, entry in enumerate(entries, start=first):
+        text = json.dumps(entry, ensure_ascii=False)
+        if finds := guard.found(text, f"line {number}, lane {entry['lane']}"):
+            raise InvalidInput(
+                f"Not recorded: {finds[0].what} stands in {finds[0].where}, where hiding it would "
+                "change what is replayed. Order it again without the secret in its texts or files."
+            )
+
+
+def _manifest(app: App, found: _Found, salt: str, provenance: Provenance | None) -> Manifest:
+    models = sorted({row.model for row in found.calls})
+    order = found.order
+    return Manifest(
+        format=FORMAT,
+        swarm=__version__,
+        recorded_at=iso(app.clock.now()),
+        provenance=provenance or _provenance(models),
+        order={
+            name: getattr(order, name)
+            for name in (
+                "id",
+                "created_at",
+                "channel",
+                "account",
+                "update_id",
+                "chat_id",
+                "thread_id",
+                "sender_id",
+                "is_auto_signed",
+                "origin",
+                "customer",
+                "delivered_at",
+            )
+        }
+        | {"text": found.state.text, "budget": _budget(app, order.id)},
+        settings=plain_settings(app),
+        roles=_own_roles(app.home / "roles"),
+        roles_sha256=roles_digest(app),
+        prices=app.prices.id,
+        books=prices_of(app, found.calls),
+        mcp=offered_mcp(app, found.calls),
+        models={name: _model(app, name) for name in models},
+        salt=salt,
+        status=order.status,
+        ledger_sha256=ledger_digest(found.calls),
+        dropped=_dropped(found),
+    )
+
+
+def _budget(app: App, order_id: str) -> str | None:
+    """Return the order's limit, which a plan's prompt may name."""
+    found = app.store.read(lambda c: budget.find(c, budget.order_scope(order_id)))
+    return None if found is None or found.limit is None else plain(found.limit)
+
+
+def _provenance(models: Sequence[str]) -> Provenance:
+    if models and all(model.startswith("local/") for model in models):
+        return Provenance(kind="embedded", by=models[0])
+    return Provenance(kind="recorded", by=", ".join({m.partition("/")[0]: 0 for m in models}))
+
+
+def _model(app: App, name: str) -> ModelFacts:
+    access = app.access(name)
+    known = access.llm.capabilities(name)
+    facts = {field: getattr(known, field) for field in known.__dataclass_fields__}
+    return ModelFacts(is_own_hardware=access.is_own_hardware, **facts)
+
+
+def _dropped(found: _Found) -> list[str]:
+    cut = [row for row in found.calls if row.state not in (USED, FAILED)]
+    return [f"{len(cut)} model calls that were cut off or overtaken"] if cut else []
+
+
+def plain_settings(app: App) -> Entry:
+    """Return the settings without secrets and without what says how the company is reached."""
+    document: Entry = json.loads(app.settings.model_dump_json())
+    document = {key: value for key, value in document.items() if key not in _SECRET_SECTIONS}
+    document["llm"] = {**document["llm"], "model": app.choice.model, "api_base": None}
+    return _without_secrets(app.settings, document)
+
+
+def _without_secrets(model: BaseModel, document: Entry) -> Entry:
+    kept = {}
+    for name, value in document.items():
+        field = getattr(model, name)
+        if isinstance(field, SecretStr):
+            continue
+        kept[name] = _without_secrets(field, value) if isinstance(field, BaseModel) else value
+    return kept
+
+
+def roles_digest(app: App) -> str:
+    """Return the SHA-256 of all roles in force."""
+    roles = sorted((role.name, role.prompt, sorted(role.tools)) for role in app.org.roles.values())
+    return hashlib.sha256(json.dumps(roles, ensure_ascii=False).encode()).hexdigest()
+
+
+def _own_roles(folder: Path) -> dict[str, str]:
+    files = sorted(folder.glob("*.md")) if folder.is_dir() else []
+    return {file.stem: file.read_text(encoding="utf-8") for file in files}

@@ -1,0 +1,467 @@
+"""Play a recorded order again: the app as in production, with a stage for a world.
+
+Stable for callers: `replay(cassette, home, ...) -> Replay`. All further arguments have defaults that
+play strictly: nothing is asked live, nothing is put in, nothing is watched.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+
+from swarm.app import App, Stage
+from swarm.core.clock import parse_iso
+from swarm.core.document import OrderDocument
+from swarm.core.errors import InvalidInput
+from swarm.core.message import InboundMessage
+from swarm.core.order import OrderStatus
+from swarm.core.origin import Origin
+from swarm.evals import comparing, faults
+from swarm.evals.cassette import Cassette, Entry
+from swarm.evals.digests import ledger_digest, request_key, used_digest
+from swarm.evals.excerpts import mcp_settings, price_book
+from swarm.evals.homes import StatusLook, fleeting_store, furnish
+from swarm.evals.lanes import first_fault
+from swarm.evals.secrets import is_same_but_hidden
+from swarm.evals.sockets import SocketRefused, no_sockets
+from swarm.evals.stage import (
+    RecordedBaselines,
+    RecordedMemory,
+    RecordedTools,
+    ReplayClock,
+    ReplayIds,
+    recorded_calls,
+)
+from swarm.ledger.baseline.frozen import BaselineBook
+from swarm.ledger.book import USED, canonical, digest_of
+from swarm.ledger.calls import request_of
+from swarm.llm.base import Capabilities
+from swarm.llm.cassette import CassetteLLM, Live, Miss, Watch, shown
+from swarm.runtime.intake import Wish
+from swarm.runtime.recalling import BEFORE
+from swarm.settings import Environment, Settings
+from swarm.store.tables import asks, effects, ledger, outbox
+from swarm.tools.workspace import listing, reading
+
+__all__ = ["Replay", "SocketRefused", "no_sockets", "replay"]
+
+LOOK_S = 0.004
+POLL_S = 0.02
+"""How often the engine looks for work."""
+STUCK_S = 120.0
+"""How long an order may stay without a halt; nothing in a replay waits for anybody."""
+SAME, DIFFERS, STOPPED = "same", "differs", "stopped"
+OUTSIDE = (
+    "telegram", "slack", "whatsapp", "database_url", "channels", "mcp", "people", "founder",
+)  # fmt: skip
+"""Settings of which a cassette has no word, whoever wrote it: they reach out of the replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of playing one cassette."""
+
+    order: str
+    status: str
+    """How the order ended now."""
+    recorded_status: str
+    calls: int
+    misses: list[Miss]
+    leftover: list[str]
+    ledger_sha256: str
+    recorded_ledger_sha256: str
+    document: OrderDocument
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the deliverables, by path."""
+    messages: list[dict[str, str]] = field(default_factory=list)
+    """What the company sent: `key`, `kind`, `text`."""
+    faults: int = 0
+    """How many faults were put in and met."""
+    unused_faults: int = 0
+    is_stopped: bool = False
+    """Whether a person stopped it before its end."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether all came out as it was recorded.
+
+        With faults put in, the ledger holds the failed attempts beside the recorded ones; all else
+        must be as recorded.
+        """
+        return (
+            not self.misses
+            and not self.leftover
+            and not self.is_stopped
+            and not self.unused_faults
+            and self.status == self.recorded_status
+            and self.ledger_sha256 == self.recorded_ledger_sha256
+        )
+
+    @property
+    def verdict(self) -> str:
+        """Return `same`, `differs` or `stopped`."""
+        return STOPPED if self.is_stopped else SAME if self.is_same else DIFFERS
+
+    def as_document(self) -> dict[str, Any]:
+        """Return it as programs read it; the same for two replays of one cassette."""
+        return {
+            "order": self.order,
+            "status": self.verdict,
+            "ended": self.status,
+            "recorded": self.recorded_status,
+            "calls": self.calls,
+            "misses": [asdict(miss) for miss in self.misses],
+            "leftover": self.leftover,
+            "faults": self.faults,
+            "ledger_sha256": self.ledger_sha256,
+            "recorded_ledger_sha256": self.recorded_ledger_sha256,
+            "files": self.files,
+            "messages": self.messages,
+            "receipt": self.document.receipt.model_dump(mode="json"),
+        }
+
+
+async def replay(
+    cassette: Cassette,
+    home: Path,
+    *,
+    has_live_tools: bool = False,
+    put_in: Mapping[int, Sequence[str]] | None = None,
+    watch: Watch | None = None,
+    live: Callable[[App], Live] | None = None,
+    look: Callable[[App], None] | None = None,
+) -> Replay:
+    """Play a cassette in an empty folder.
+
+    Args:
+        cassette: What was recorded.
+        home: Becomes the company's home; role files that lie in it already count before the
+            cassette's own.
+        has_live_tools: Run commands and look at pages for real.
+        put_in: Faults of the provider before recorded calls; see `faults.parse`.
+        watch: Sees each call before it is served, and may stop there.
+        live: Makes, for the replay's app, what answers the calls that are not recorded.
+        look: Is given the app when all is over, before its home is let go.
+
+    Raises:
+        InvalidInput: The cassette's settings or prices are none of this version's.
+    """
+    player = _Player(
+        cassette, home, has_live_tools=has_live_tools, put_in=put_in or {}, watch=watch, live=live
+    )
+    try:
+        played = await player.play()
+        if look is not None:
+            look(player.app)
+        return played
+    finally:
+        player.app.close()
+
+
+class _Player:
+    """One order on its stage."""
+
+    def __init__(
+        self,
+        cassette: Cassette,
+        home: Path,
+        *,
+        has_live_tools: bool,
+        put_in: Mapping[int, Sequence[str]],
+        watch: Watch | None,
+        live: Callable[[App], Live] | None,
+    ) -> None:
+        self._cassette = cassette
+        manifest = cassette.manifest
+        self._order_id: str = manifest.order["id"]
+        self._clock = ReplayClock(parse_iso(manifest.order["created_at"]))
+        ids = ReplayIds(self._order_id)
+        self._tools = RecordedTools(cassette)
+        self._put_in = put_in
+        self._llm = _llm_of(
+            cassette,
+            self._clock,
+            put_in,
+            watch,
+            live=None if live is None else lambda *call: live(self.app)(*call),
+        )
+        self._words = cassette.lane("founder")
+        self._missed: list[Miss] = []
+        environment = _environment(cassette, home)
+        _write_home(home, cassette)
+        self.app = App(
+            environment,
+            clock=self._clock,
+            ids=ids,
+            stage=Stage(
+                llm=self._llm,
+                is_own_hardware=lambda model: _is_own(cassette, model),
+                recaller=RecordedMemory(cassette),
+                wrap=self._tools.wrap_foreign if has_live_tools else self._tools.wrap,
+                new_nonce=ids.nonce,
+                prices=_prices(cassette, environment.settings),
+                baselines=lambda book: cast(BaselineBook, RecordedBaselines(book, cassette)),
+                mcp_tools=frozenset(manifest.mcp.offered),
+                has_sandbox=has_live_tools,
+                open_store=fleeting_store,
+            ),
+        )
+
+    async def play(self) -> Replay:
+        """Place the order, let it be worked, and say the founder's words where they were said."""
+        self.app.initialise()
+        # Work that lies there when the engine starts is taken up at once.
+        await asyncio.to_thread(self._place)
+        until = asyncio.Event()
+        ready = asyncio.Event()
+        look = StatusLook(self.app.home, self._order_id)
+        work = asyncio.create_task(self.app.worker().run(until, ready=ready.set))
+        try:
+            await _first_of(work, ready)
+            while await self._halted(look):
+                if not await asyncio.to_thread(self._speak):
+                    break
+        finally:
+            look.close()
+            until.set()
+            await work
+        return self._result()
+
+    def _place(self) -> None:
+        order = self._cassette.manifest.order
+        message = InboundMessage(
+            channel=order["channel"],
+            account=order["account"],
+            update_id=order["update_id"],
+            chat_id=order["chat_id"],
+            thread_id=order["thread_id"],
+            sender_id=order["sender_id"],
+            text=order["text"],
+            received_at=parse_iso(order["created_at"]),
+            origin=Origin(order["origin"]),
+            customer=order["customer"],
+        )
+        limit = order.get("budget")
+        wish = Wish(
+            budget=Decimal(limit) if limit else None, is_auto_signed=bool(order["is_auto_signed"])
+        )
+        self.app.intake.place(message, wish)
+
+    async def _halted(self, look: StatusLook) -> bool:
+        """Wait until the order stands still, or nothing can help any more."""
+        async with asyncio.timeout(STUCK_S):
+            while look.status().is_moving:  # noqa: ASYNC110  # what is awaited is a row
+                await asyncio.sleep(LOOK_S)
+        return not self._llm.misses and not self._tools.misses and not self._llm.is_stopped
+
+    def _speak(self) -> bool:
+        """Say what the founder said at this halt; False where nothing is left to be said."""
+        status = self.app.documents.status(self._order_id)
+        if status is OrderStatus.WAITING:
+            return self._answer_all()
+        if status is OrderStatus.DELIVERED and (word := self._next("rework")):
+            self.app.office.reject(self._order_id, word["reason"], by=word.get("by") or "founder")
+            return True
+        if status is OrderStatus.DELIVERED and (word := self._next("accept")):
+            self._clock.set_base(parse_iso(word["at"]))
+            self.app.office.accept(self._order_id, by=word["by"], sign=word["sign"])
+        return False
+
+    def _next(self, act: str) -> Entry | None:
+        word = next((word for word in self._words if word["act"] == act), None)
+        if word is not None:
+            self._words.remove(word)
+        return word
+
+    def _answer_all(self) -> bool:
+        query = sa.select(asks).where(asks.c.order_id == self._order_id, asks.c.state == "open")
+        by_place = query.order_by(asks.c.created_at, asks.c.node, asks.c.seq)
+        for row in self.app.store.read(lambda c: c.execute(by_place).all()):
+            word = self._word_for(row)
+            if word is None:
+                lane = f"{self._order_id} {row.node} {row.seq}"
+                self._missed.append(Miss(lane, 0, "", row.kind, "(nothing)", shown(row.text)))
+                return False
+            if word["shown_at"]:
+                self._clock.set_base(parse_iso(word["shown_at"]))
+            self.app.office.inbox(self._order_id)
+            self._clock.set_base(parse_iso(word["at"]))
+            self._say(row, word)
+        return True
+
+    def _word_for(self, row: Any) -> Entry | None:
+        place = (row.kind, row.node, row.seq)
+        for word in self._words:
+            if (word["act"], word.get("node"), word.get("seq")) == place:
+                self._words.remove(word)
+                return word
+        return None
+
+    def _say(self, row: Any, word: Entry) -> None:
+        office, by, text = self.app.office, word["by"] or "founder", str(word["answer"])
+        if word["act"] == "question":
+            office.answer(row.id, text, by=by)
+        elif word["act"] == "choice":
+            option, _, reason = text.partition(" (because: ")
+            options = _options(row)
+            if option in options:
+                number = options.index(option) + 1
+                office.choose(row.id, number, by=by, reason=reason.removesuffix(")"))
+            else:
+                office.answer(row.id, text, by=by)
+        elif text.startswith("rejected: ") or word.get("signed") is False:
+            reason = word.get("reason") or text.removeprefix("rejected: ")
+            office.reject(row.id, reason, by=by)
+        else:
+            office.approve(row.id, by=by)
+
+    def _result(self) -> Replay:
+        manifest = self._cassette.manifest
+        document = self.app.documents.order(self._order_id)
+        rows, tool_rows, sent = self.app.store.read(self._rows)
+        misses = [*self._llm.misses, *self._tools.misses, *self._missed]
+        leftover = self._llm.leftover
+        leftover += [f"founder: {word['act']}" for word in self._words]
+        met = sum(map(len, self._put_in.values())) - self._llm.unused_faults
+        if not misses and not leftover and not self._llm.is_stopped:
+            # Where the way was another one, all that follows is too, and says nothing more.
+            misses = list(self._differences(rows, tool_rows, sent, has_faults=bool(met)))
+        states = (USED,) if met else ()
+        recorded = used_digest(self._cassette.lane("model")) if met else manifest.ledger_sha256
+        return Replay(
+            order=self._order_id,
+            status=document.status.value,
+            recorded_status=manifest.status,
+            calls=self._llm.served,
+            misses=misses,
+            leftover=leftover,
+            ledger_sha256=ledger_digest(rows, **({"states": states} if states else {})),
+            recorded_ledger_sha256=recorded,
+            document=document,
+            files={file.path: file.sha256 for file in document.artifacts},
+            messages=[{"key": r.dedupe_key, "kind": r.kind, "text": r.body} for r in sent],
+            faults=met,
+            unused_faults=self._llm.unused_faults,
+            is_stopped=self._llm.is_stopped,
+        )
+
+    def _rows(self, connection: sa.Connection) -> tuple[list[Any], list[Any], list[Any]]:
+        of_order = [
+            sa.select(ledger).where(ledger.c.order_id == self._order_id),
+            sa.select(effects).where(effects.c.order_id == self._order_id, effects.c.seq != BEFORE),
+            sa.select(outbox).where(outbox.c.order_id == self._order_id).order_by(outbox.c.id),
+        ]
+        rows, tool_rows, sent = (connection.execute(query) for query in of_order)
+        return list(rows), list(tool_rows.mappings()), list(sent)
+
+    def _differences(
+        self,
+        rows: Sequence[Any],
+        tool_rows: Sequence[Any],
+        sent: Sequence[Any],
+        *,
+        has_faults: bool,
+    ) -> Iterator[Miss]:
+        cassette = self._cassette
+        yield from comparing.tools(cassette, tool_rows)
+        if not has_faults:
+            yield from comparing.calls(cassette, rows)
+            yield from comparing.messages(cassette, sent)
+        yield from comparing.files(cassette, _digests(self.app.home / "workspace" / self._order_id))
+
+
+def _options(row: Any) -> list[str]:
+    options: list[str] = json.loads(row.options)
+    return options
+
+
+def _digests(workspace: Path) -> dict[str, str]:
+    found = {}
+    for name, _ in listing(workspace).files:
+        with reading(workspace, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
+            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
+
+
+def _llm_of(
+    cassette: Cassette,
+    clock: ReplayClock,
+    put_in: Mapping[int, Sequence[str]],
+    watch: Watch | None,
+    live: Live | None,
+) -> CassetteLLM:
+    salt = cassette.manifest.salt
+    return CassetteLLM(
+        recorded_calls(cassette),
+        capabilities={
+            name: Capabilities(**known.model_dump(exclude={"is_own_hardware"}))
+            for name, known in cassette.manifest.models.items()
+        },
+        digest=lambda request: request_key(digest_of(canonical(request)), salt),
+        readable=request_of,
+        pass_time=clock.pass_time,
+        matches=is_same_but_hidden,
+        faults={n: [faults.error_of(name) for name in names] for n, names in put_in.items()},
+        watch=watch,
+        live=live,
+    )
+
+
+def _is_own(cassette: Cassette, model: str) -> bool:
+    known = cassette.manifest.models.get(model)
+    return known is not None and known.is_own_hardware
+
+
+def _prices(cassette: Cassette, settings: Settings) -> Any:
+    try:
+        return price_book(cassette.manifest.books, settings)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        raise InvalidInput(f"The cassette's price books are none: {error!r}.") from error
+
+
+def _environment(cassette: Cassette, home: Path) -> Environment:
+    told = cassette.manifest.settings
+    document: Entry = {key: value for key, value in told.items() if key not in OUTSIDE}
+    try:
+        # Nothing in a replay needs to be waited for.
+        document["llm"] = {**document["llm"], "backoff_s": 0, "api_base": None, "stream": False}
+        document["limits"] = {**document["limits"], "poll_s": POLL_S}
+        document["mcp"] = mcp_settings(cassette.manifest)
+        document["channels"] = []
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise InvalidInput(
+            f"The cassette's settings are none of this Swarm's: {first_fault(error)}. "
+            "Record the order again with this version."
+        ) from error
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"The cassette's settings lack a section: {error}.") from error
+    return Environment(home=home, settings=settings, provider_keys=(), user="founder", user_id="0")
+
+
+def _write_home(home: Path, cassette: Cassette) -> None:
+    furnish(home)
+    if cassette.manifest.mcp.lock:
+        (home / "mcp.lock").write_text(json.dumps(cassette.manifest.mcp.lock), encoding="utf-8")
+    folder = home / "roles"
+    for name, text in cassette.manifest.roles.items():
+        path = folder / f"{name}.md"
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+
+async def _first_of(work: "asyncio.Task[None]", ready: asyncio.Event) -> None:
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if work.done():
+        work.result()

@@ -1,0 +1,38 @@
+"""Bring cassettes of older formats up to this one, a format at a time.
+
+An upgrader takes all lines of one format, manifest first and without the end, and returns them as
+the next format has them. Format 1 is the first, so there is none yet. To add one: raise
+`cassette.FORMAT`, write the function, and put it here under the format that it takes.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
+
+from swarm.core.errors import InvalidInput
+from swarm.evals.lanes import Entry
+
+Upgrader: TypeAlias = Callable[[list[Entry]], list[Entry]]
+UPGRADERS: Mapping[int, Upgrader] = MappingProxyType({})
+
+
+def upgraded(
+    path: Path, entries: list[Entry], wanted: int, upgraders: Mapping[int, Upgrader]
+) -> list[Entry]:
+    """Return the lines in the wanted format.
+
+    Raises:
+        InvalidInput: Nobody knows how to bring such an old format up.
+    """
+    version = int(entries[0]["format"])
+    while version < wanted:
+        if version not in upgraders:
+            raise InvalidInput(
+                f"{path}: has format {version}, which no Swarm brings up to {wanted}: record the "
+                "order again with `swarm record ORDER`, in the company where it was worked."
+            )
+        entries = upgraders[version](entries)
+        version += 1
+        entries[0] = {**entries[0], "format": version}
+    return entries
