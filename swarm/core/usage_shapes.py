@@ -144,6 +144,8 @@ def _prompt_counts(
     tool: int = 0,
 ) -> dict[str, int]:
     """Take a prompt's count that includes everything apart."""
+    if cached > prompt:
+        raise UsageFaultError(f"a prompt of {prompt} cannot hold {cached} cached tokens")
     if cached_audio is None:
         # Nobody says how much of the sound was cached: as little as the other counts allow.
         cached_audio = max(0, cached - max(0, prompt - audio - written - for_an_hour - tool))

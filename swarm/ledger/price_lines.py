@@ -149,8 +149,26 @@ def combine(
         past = [old | {"model": row["model"]} for old in others.get(name, ())]
         rows += _joined(row, past, today=read.isoformat())
     known = {row["model"] for row in first}
-    rest = (row for row in second if row["model"] not in known)
+    snapshots = _snapshots(first)
+    rest = (
+        completed(row, snapshots.get(row["model"], row))
+        for row in second
+        if row["model"] not in known
+    )
     return sorted([*rows, *rest], key=order)
+
+
+def _snapshots(rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the newest snapshot of each model, by the name without its day.
+
+    One source may list only snapshots where the other has the name that points to the newest.
+    """
+    found: dict[str, Row] = {}
+    for row in sorted(rows, key=order):
+        *_, name = spellings(row["model"])
+        if name != row["model"]:
+            found[name] = row
+    return found
 
 
 def _named(model: str, others: Mapping[str, object], aliases: Mapping[str, str]) -> str:

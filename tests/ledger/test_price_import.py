@@ -262,3 +262,28 @@ def test_a_line_with_an_end_prices_nothing_after_it() -> None:
 
     assert book.lookup("acme/one", at=NOW) is None
     assert book.lookup("acme/one", at=datetime(2026, 10, 31, tzinfo=UTC)) is not None
+
+
+def test_a_name_that_only_one_source_has_is_completed_by_the_other_s_newest_snapshot() -> None:
+    day = {"valid_from": "2026-01-01", "read": "2026-01-01"}
+    snapshots = [
+        {
+            "model": f"openai/talk-{when}",
+            "input": "1",
+            "output": "2",
+            "source": "one",
+            **day,
+            **more,
+        }
+        for when, more in (
+            ("2025-01-01", {"audio_input": "7"}),
+            ("2025-06-01", {"audio_input": "9"}),
+        )
+    ]
+    bare = {"model": "openai/talk", "input": "1", "output": "2", "source": "two", **day}
+    other = bare | {"model": "openai/other"}
+    rows = combine(snapshots, [bare, other], aliases={}, read=date(2026, 1, 1))
+    found = {row["model"]: row for row in rows}
+    assert found["openai/talk"]["audio_input"] == "9"
+    assert found["openai/talk"]["also"] == {"one": ["audio_input"]}
+    assert "audio_input" not in found["openai/other"]

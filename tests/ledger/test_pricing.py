@@ -267,7 +267,7 @@ UNPRICED: list[tuple[str, str, Any, str | None, str]] = [
         "openai/gpt-5",
         PLAIN | {"prompt_tokens_details": {"cached_tokens": 1_001}},
         None,
-        "less than its parts",
+        "cannot hold 1001 cached",
     ),
     ("a total that is none", "openai/gpt-5", PLAIN | {"total_tokens": 1_200}, None, "total_tokens"),
     (
