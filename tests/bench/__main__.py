@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swarm.core.clock import parse_iso
-from tests.bench import audit, memory, policy, sandbox
+from tests.bench import audit, memory, policy, reports, sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 SWARM = Path(sys.executable).parent / "swarm"
@@ -189,6 +189,7 @@ def main() -> None:
             **sandbox.measure(),
             **audit.measure(),
             **memory.measure(),
+            **reports.measure(),
         }
     document = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", **numbers}
     (ROOT / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
