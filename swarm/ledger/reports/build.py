@@ -198,6 +198,8 @@ def _notes(document: ReportDocument, whole: Tally, setting: Setting) -> list[str
         notes.append("No order was accepted in this period, so there is no cost of one.")
     if setting.hosting is None:
         notes.append("Hosting is not metered here; what machines cost is left out.")
+    if setting.founder is None:
+        notes.append("Your time is left out: not added up here, or too many acts for one look.")
     if setting.founder is not None and setting.founder.seconds and setting.founder.amount is None:
         notes.append(
             "Your time has no rate, so it is shown in minutes only: set founder_time.rate_per_hour."

@@ -13,8 +13,8 @@ from swarm.ledger.reports.document import FounderDocument, HostingDocument
 from swarm.ledger.reports.period import Period
 from swarm.store.tables import founder_actions, hosting_events, orders
 
-MOST_ACTIONS = 5_000
-"""More than a person does in a month; adding them up would take seconds."""
+MOST_ACTIONS = 20_000
+"""More than a person does in a year; adding them up would take seconds."""
 
 
 def founder_part(
