@@ -55,6 +55,7 @@ from swarm.tools.base import Tool
 from swarm.tools.registry import TOOLS
 
 if TYPE_CHECKING:
+    from swarm.channels.voice.base import Transcriber
     from swarm.ledger.baseline.frozen import BaselineBook
     from swarm.runtime.front import Front
     from swarm.runtime.turn import Desks
@@ -72,6 +73,7 @@ PARTS = Registry(
         "baselines": "swarm.ledger.baseline.frozen:BaselineBook",
         "desks": "swarm.runtime.turn:Desks",
         "front": "swarm.runtime.front:Front",
+        "transcriber": "swarm.channels.voice.whisper:WhisperTranscriber",
         "station": "swarm.runtime.station:DatabaseStation",
         "menu": "swarm.runtime.commands:menu",
     },
@@ -101,10 +103,10 @@ class Stage:
     wrap: Callable[[Tool], Tool]
     """Return what stands in for a tool, or the tool itself."""
     new_nonce: Callable[[], str]
-    prices: PriceBook
-    """The price book of the day."""
-    baselines: "Callable[[BaselineBook], BaselineBook]"
-    """Return what stands in for the book of human baselines."""
+    prices: PriceBook | None = None
+    """The price book of the day; None is this version's."""
+    baselines: "Callable[[BaselineBook], BaselineBook] | None" = None
+    """Return what stands in for the book of human baselines; None is the book itself."""
     mcp_tools: frozenset[str] = frozenset()
     """Tools of MCP servers that are offered; no server is started for them."""
     has_sandbox: bool = False
@@ -185,7 +187,7 @@ class App:
     @cached_property
     def prices(self) -> PriceBook:
         """Return the price book with the company's own prices."""
-        if self._stage is not None:
+        if self._stage is not None and self._stage.prices is not None:
             return self._stage.prices
         folder = self.home / "prices"
         return PriceBook.load(overrides=self.settings.prices, folder=folder)
@@ -266,7 +268,8 @@ class App:
             config=self.settings.baseline,
             company_currency=self.settings.currency,
         )
-        return self._stage.baselines(book) if self._stage else book
+        stand_in = self._stage.baselines if self._stage else None
+        return stand_in(book) if stand_in else book
 
     @cached_property
     def rules(self) -> Rules:
@@ -390,8 +393,12 @@ class App:
     def channel_names(self) -> tuple[str, ...]:
         """Return the channels that are set up; a token sets its channel up."""
         names = self.settings.channels
-        found = [name for name, (is_set, _) in self._remote.items() if is_set]
-        return (*names, *(name for name in found if name not in names))
+        return (*names, *(name for name in self.remote_names if name not in names))
+
+    @property
+    def remote_names(self) -> tuple[str, ...]:
+        """Return the channels of services that are set up: those that can be reached from a phone."""
+        return tuple(name for name, (is_set, _) in self._remote.items() if is_set)
 
     @property
     def _remote(self) -> dict[str, tuple[bool, str]]:
@@ -436,9 +443,24 @@ class App:
     def front(self, channels: Mapping[str, Channel]) -> "Front":
         """Return what stands between channels and desks."""
         front: Front = PARTS.load("front")(
-            store=self.store, clock=self.clock, home=self.home, desks=self.desks, channels=channels
+            store=self.store,
+            clock=self.clock,
+            home=self.home,
+            desks=self.desks,
+            channels=channels,
+            transcriber=self.transcriber,
         )
         return front
+
+    @cached_property
+    def transcriber(self) -> "Transcriber | None":
+        """Return what hears voice notes; None where no model for it is set."""
+        if not self.settings.voice.model:
+            return None
+        engine: Transcriber = PARTS.load("transcriber")(
+            self.settings.voice, cache=self.home / "cache"
+        )
+        return engine
 
     @cached_property
     def desks(self) -> "Desks":
@@ -455,6 +477,7 @@ class App:
             documents=self._documents_within,
             memory=lambda connection: JoinedMemory(self.memory, connection),
             roles=lambda: [(r.name, r.title) for r in self.org.roles.values()],
+            hears_voice=bool(self.settings.voice.model),
             groups=frozenset(
                 (*map(str, self.settings.telegram.groups), *self.settings.slack.groups)
             ),

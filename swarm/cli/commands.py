@@ -28,6 +28,9 @@ def order(
     budget: Annotated[
         str | None, Option("--budget", metavar="AMOUNT", help="The most it may spend.")
     ] = None,
+    record: Annotated[
+        bool, Option("--record", help="With --wait: keep a recording of it, to be played again.")
+    ] = False,
     as_json: Json = False,
 ) -> int | None:
     """Give the company an order.
@@ -35,7 +38,16 @@ def order(
     Without --wait the order is stored and its id printed; `swarm up` works it. A company that
     does not exist yet is created.
     """
-    return _work("ordering", "order", text=text, wait=wait, yes=yes, budget=budget, as_json=as_json)
+    return _work(
+        "ordering",
+        "order",
+        text=text,
+        wait=wait,
+        yes=yes,
+        budget=budget,
+        is_recorded=record,
+        as_json=as_json,
+    )
 
 
 def wait(order_id: Id, as_json: Json = False) -> int | None:

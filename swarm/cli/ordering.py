@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from swarm.app import App
 from swarm.cli import exits
+from swarm.cli.lazy import load
 from swarm.cli.opened import opened
 from swarm.cli.report import (
     ask_lines,
@@ -22,7 +23,7 @@ from swarm.cli.views import view_for
 from swarm.cli.waiting import wait_for
 from swarm.cli.wording import counted
 from swarm.core.document import OrderDocument
-from swarm.core.errors import ConfigError, InvalidInput
+from swarm.core.errors import ConfigError, Conflict, InvalidInput
 from swarm.core.message import InboundMessage
 from swarm.core.text import MAX_ORDER_BYTES, order_text
 from swarm.runtime.intake import Wish, check_budget
@@ -33,8 +34,18 @@ MAX_READ_BYTES = 4 * MAX_ORDER_BYTES
 """What is read of standard input before giving up: more cannot become an order."""
 
 
-def order(*, text: str, wait: bool, yes: bool, budget: str | None, as_json: bool) -> int:
+def order(
+    *,
+    text: str,
+    wait: bool,
+    yes: bool,
+    budget: str | None,
+    as_json: bool,
+    is_recorded: bool = False,
+) -> int:
     """Place an order, and with `wait` work it until it stands still.
+
+    With `is_recorded` a cassette of it is kept in the company's folder.
 
     Raises:
         InvalidInput: An empty or too long text, or a budget that makes no sense.
@@ -44,18 +55,33 @@ def order(*, text: str, wait: bool, yes: bool, budget: str | None, as_json: bool
     wanted = order_text(read_text(text))
     wish = Wish(budget=read_amount(budget) if budget else None, is_auto_signed=yes)
     check_budget(wish.budget)
+    if is_recorded and not wait:
+        raise InvalidInput("--record needs --wait: an order is recorded once it stands still.")
     with opened(is_made=True) as app:
         if wait:
             _say_model(app, as_json=as_json)
         order_id = place(app, wanted, wish)
         if wait:
-            return wait_and_report(app, order_id, as_json=as_json)
+            code = wait_and_report(app, order_id, as_json=as_json)
+            if is_recorded:
+                _keep(app, order_id)
+            return code
         if as_json:
             show_document(app.documents.order(order_id))
             return exits.DONE
         say(f"Order {order_id} is stored.")
         say(_how_to_go_on(app, order_id))
         return exits.DONE
+
+
+def _keep(app: App, order_id: str) -> None:
+    """Record an order that was just worked; what stands in the way is said, and costs nothing."""
+    try:
+        path = load("swarm.cli.playing:record_placed")(app, order_id)
+    except (Conflict, InvalidInput) as error:
+        tell(f"Not recorded: {error} `swarm record {order_id}` tries again.")
+    else:
+        tell(f"Recorded in {path}; `swarm replay {path}` plays it with no network.")
 
 
 def wait(*, order_id: str, as_json: bool) -> int:

@@ -3,25 +3,45 @@
 import asyncio
 import hashlib
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swarm.app import App
 from swarm.cli import exits
 from swarm.cli.opened import opened
+from swarm.cli.played import miss_lines, say_differences, say_played, say_repriced, watch_of
 from swarm.cli.terminal import say, show_json
-from swarm.cli.wording import cost
-from swarm.core.document import CostDocument
 from swarm.core.errors import InvalidInput
+from swarm.evals import faults
 from swarm.evals.cassette import Cassette, Provenance, read, reseal, write
 from swarm.evals.recording import record as record_order
 from swarm.evals.replaying import Replay, no_sockets
 from swarm.evals.replaying import replay as play
-from swarm.llm.cassette import Miss
+from swarm.evals.repricing import Prices, repriced
+from swarm.evals.updating import Update, update
 from swarm.settings import home_of, secret_values
 
 SUFFIXES = (".jsonl", ".jsonl.zst")
+KEPT_BYTES = 64 * 1024 * 1024
+"""Cassettes beyond this, as they lie on the disk, are read once more when their turn comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How cassettes are to be played."""
+
+    has_live_tools: bool = False
+    is_shipped: bool = False
+    """Leave the company's own roles aside."""
+    prices: Prices | None = None
+    until: str | None = None
+    is_stepped: bool = False
+    put_in: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 def record(*, order_id: str, out: Path | None, author: str, is_checked: bool, as_json: bool) -> int:
@@ -32,15 +52,37 @@ def record(*, order_id: str, out: Path | None, author: str, is_checked: bool, as
         InvalidInput: A secret stands where it cannot be hidden, or the file cannot be written.
     """
     with opened() as app:
-        provenance = Provenance(kind="authored", by=author) if author else None
-        cassette = record_order(
-            app, order_id, provenance=provenance, known_secrets=secret_values(app.settings)
-        )
-        path = out or app.home / "cassettes" / f"{order_id}.jsonl"
-        roles = app.home / "roles"
+        document, played = _recorded(app, order_id, out, author=author, is_checked=is_checked)
+    if as_json:
+        show_json(document)
+    else:
+        _say_recorded(document, played)
+    return exits.FAILED if played is not None and not played.is_same else exits.DONE
+
+
+def record_placed(app: App, order_id: str) -> Path:
+    """Record an order that was just worked, into the company's own folder.
+
+    Raises:
+        Conflict: It does not stand still.
+        InvalidInput: A secret stands where it cannot be hidden, or the file cannot be written.
+    """
+    document, _ = _recorded(app, order_id, None, author="", is_checked=False)
+    return Path(document["path"])
+
+
+def _recorded(
+    app: App, order_id: str, out: Path | None, *, author: str, is_checked: bool
+) -> tuple[dict[str, Any], Replay | None]:
+    provenance = Provenance(kind="authored", by=author) if author else None
+    path = out or app.home / "cassettes" / f"{order_id}.jsonl"
+    _check_name(path)
+    cassette = record_order(
+        app, order_id, provenance=provenance, known_secrets=secret_values(app.settings)
+    )
     _write(cassette, path)
-    played = _played(cassette, roles) if is_checked else None
-    document = {
+    played = _played(cassette, app.home / "roles", Wanted()) if is_checked else None
+    return {
         "path": str(path),
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -49,17 +91,15 @@ def record(*, order_id: str, out: Path | None, author: str, is_checked: bool, as
         "ledger_sha256": cassette.manifest.ledger_sha256,
         "dropped": cassette.manifest.dropped,
         "is_proven": None if played is None else played.is_same,
-    }
-    if as_json:
-        show_json(document)
-    else:
-        _say_recorded(document, played)
-    return exits.FAILED if played is not None and not played.is_same else exits.DONE
+    }, played
+
+
+def _check_name(path: Path) -> None:
+    if not path.name.endswith(SUFFIXES):
+        raise InvalidInput(f"{path}: name it {path.name}.jsonl, or .jsonl.zst to compress it.")
 
 
 def _write(cassette: Cassette, path: Path) -> None:
-    if not path.name.endswith(SUFFIXES):
-        raise InvalidInput(f"{path}: name it {path.name}.jsonl, or .jsonl.zst to compress it.")
     try:
         write(cassette, path)
     except OSError as error:
@@ -73,10 +113,10 @@ def _say_recorded(document: dict[str, Any], played: Replay | None) -> None:
     if played is None:
         return
     if played.is_same:
-        say("Played once: it comes to the same ledger, receipt and files, with no network.")
+        say("Played once: it comes to the same ledger, messages and files, with no network.")
     else:
         say("Played once, and it did not come out the same; it proves nothing as it is:")
-        _say_differences(played)
+        say_differences(played)
 
 
 def seal(*, path: Path) -> int:
@@ -90,26 +130,81 @@ def seal(*, path: Path) -> int:
     return exits.DONE
 
 
-def replay(*, paths: Sequence[Path], has_live_tools: bool, is_shipped: bool, as_json: bool) -> int:
+def replay(
+    *,
+    paths: Sequence[Path],
+    has_live_tools: bool,
+    is_shipped: bool,
+    as_json: bool,
+    book: Path | None = None,
+    model: str | None = None,
+    shock: str | None = None,
+    until: str | None = None,
+    is_stepped: bool = False,
+    fault_text: str | None = None,
+) -> int:
     """Play cassettes, one after another, and say what came out otherwise.
 
     Raises:
-        InvalidInput: A path that is no cassette; nothing of it was run.
+        InvalidInput: A path that is no cassette, or two of one order; nothing was run.
     """
-    found = list(_cassettes(paths))
-    roles = None if is_shipped else home_of() / "roles"
-    results = []
-    is_same = True
-    for path in found:
-        played = _played(read(path), roles, has_live_tools=has_live_tools)
-        is_same = is_same and played.is_same
-        if as_json:
-            results.append({"path": str(path), **played.as_document()})
-        else:
-            _say_played(path, played)
+    if as_json and is_stepped:
+        raise InvalidInput("--step shows calls to a person: leave --json away.")
+    prices = Prices(book, model, shock)
+    wanted = Wanted(
+        has_live_tools=has_live_tools,
+        is_shipped=is_shipped,
+        prices=prices if prices != Prices() else None,
+        until=until,
+        is_stepped=is_stepped,
+        put_in={} if fault_text is None else faults.parse(fault_text),
+    )
+    found = _checked(paths)
+    results = [_one(path, cassette, wanted, as_json=as_json) for path, cassette in found]
     if as_json:
-        show_json(results if len(found) != 1 else results[0])
-    return exits.DONE if is_same else exits.FAILED
+        documents = [document for document, _ in results]
+        show_json(documents if len(documents) != 1 else documents[0])
+    return exits.DONE if all(is_sound for _, is_sound in results) else exits.FAILED
+
+
+def _one(
+    path: Path, cassette: Cassette | None, wanted: Wanted, *, as_json: bool
+) -> tuple[dict[str, Any], bool]:
+    cassette = cassette or read(path)
+    # Prices first: a wrong book or model is said before anything is played.
+    priced = repriced(cassette, wanted.prices) if wanted.prices else None
+    roles = None if wanted.is_shipped else home_of() / "roles"
+    played = _played(cassette, roles, wanted)
+    document = {"path": str(path), **played.as_document()}
+    if priced is not None:
+        document["repriced"] = priced.as_document()
+    if not as_json:
+        say_played(path, played)
+        if priced is not None:
+            say_repriced(path, priced)
+    return document, played.is_same or (played.is_stopped and not played.misses)
+
+
+def _checked(paths: Sequence[Path]) -> list[tuple[Path, Cassette | None]]:
+    """Read every cassette before the first is played; None stands for one to be read again."""
+    found: list[tuple[Path, Cassette | None]] = []
+    orders: dict[str, Path] = {}
+    seen: set[Path] = set()
+    kept = 0
+    for path in _cassettes(paths):
+        if (real := path.resolve()) in seen:
+            continue
+        seen.add(real)
+        cassette = read(path)
+        order = cassette.manifest.order["id"]
+        if order in orders:
+            raise InvalidInput(
+                f"{orders[order]} and {path} are both recordings of order {order}: play one of them."
+            )
+        orders[order] = path
+        kept += path.stat().st_size
+        found.append((path, cassette if kept <= KEPT_BYTES else None))
+    return found
 
 
 def _cassettes(paths: Sequence[Path]) -> Iterator[Path]:
@@ -123,45 +218,100 @@ def _cassettes(paths: Sequence[Path]) -> Iterator[Path]:
         yield from inside
 
 
-def _played(cassette: Cassette, roles: Path | None, *, has_live_tools: bool = False) -> Replay:
-    """Play a cassette in a folder that is gone afterwards."""
+@contextmanager
+def _stage(roles: Path | None) -> Iterator[Path]:
+    """Give a home for a replay, with the company's own roles; it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="swarm-replay-") as folder:
         home = Path(folder) / "home"
         if roles is not None and roles.is_dir():
             shutil.copytree(roles, home / "roles")
-        if has_live_tools:
-            return asyncio.run(play(cassette, home, has_live_tools=True))
+        yield home
+
+
+def _played(cassette: Cassette, roles: Path | None, wanted: Wanted) -> Replay:
+    with _stage(roles) as home:
+        run = play(
+            cassette,
+            home,
+            has_live_tools=wanted.has_live_tools,
+            put_in=wanted.put_in,
+            watch=watch_of(cassette, until=wanted.until, is_stepped=wanted.is_stepped),
+        )
+        if wanted.has_live_tools:
+            return asyncio.run(run)
         with no_sockets():
-            return asyncio.run(play(cassette, home))
+            return asyncio.run(run)
 
 
-def _say_played(path: Path, played: Replay) -> None:
-    paper = played.document.receipt
-    total = CostDocument.model_validate(paper.model_cost)
-    verdict = "the same" if played.is_same else "NOT THE SAME"
-    say(
-        f"{path.name}: {verdict}; order {played.order} is {played.status}, "
-        f"{played.calls} model calls, {cost(total, calls=paper.calls)}"
-    )
-    if not played.is_same:
-        _say_differences(played)
+def bring_up_to_date(*, path: Path, has_live_tools: bool, is_sure: bool, as_json: bool) -> int:
+    """Ask the live model for what changed since a recording, and write that after a yes.
+
+    Raises:
+        InvalidInput: No cassette, nobody to ask for a yes, or a secret in what would be written.
+        ConfigError: There is no company here, or it has no model.
+    """
+    cassette = read(path)
+    with opened() as app, _stage(app.home / "roles") as home:
+        secrets = tuple(secret_values(app.settings))
+        found = asyncio.run(
+            update(cassette, home, app, known_secrets=secrets, has_live_tools=has_live_tools)
+        )
+    document = _update_document(path, cassette, found)
+    if not as_json:
+        _say_update(document, found)
+    is_wanted = found.is_needed and not found.played.misses
+    is_written = is_wanted and (is_sure or (not as_json and _agrees(path)))
+    if is_written:
+        _write(found.cassette, path)
+    if as_json:
+        show_json({**document, "is_written": is_written})
+    elif found.is_needed:
+        say(f"{path} is brought up to date." if is_written else f"{path} stays as it was.")
+    return exits.FAILED if found.played.misses and not is_written else exits.DONE
 
 
-def _say_differences(played: Replay) -> None:
-    if played.status != played.recorded_status:
-        say(f"  it ended {played.status}, recorded {played.recorded_status}")
-    for miss in played.misses:
-        for line in _miss_lines(miss):
+def _agrees(path: Path) -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise InvalidInput(f"Nobody is here to say yes: --yes writes {path} without asking.")
+    return input(f"Write this to {path}? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _update_document(path: Path, before: Cassette, found: Update) -> dict[str, Any]:
+    sides = {"before": before, "after": found.cassette}
+    return {
+        "path": str(path),
+        "asked": found.asked,
+        "changes": [miss.lane for miss in found.changes],
+        **{
+            side: {
+                "status": cassette.manifest.status,
+                "calls": len(cassette.lane("model")),
+                "cost": repriced(cassette, Prices()).as_document()["recorded"],
+                "files": {e["path"]: e["sha256"] for e in cassette.lane("file")},
+            }
+            for side, cassette in sides.items()
+        },
+    }
+
+
+def _say_update(document: dict[str, Any], found: Update) -> None:
+    if not found.is_needed:
+        say(f"{document['path']}: nothing changed, no model was asked.")
+        return
+    say(f"{document['path']}: {found.asked} calls were asked anew:")
+    for miss in found.changes:
+        for line in miss_lines(miss):
             say(f"  {line}")
-    for lane in played.leftover:
-        say(f"  recorded and never asked for: {lane}")
-    is_money = not played.misses and not played.leftover
-    if is_money and played.ledger_sha256 != played.recorded_ledger_sha256:
-        say("  the ledger differs: the same calls were counted or priced otherwise")
+    before, after = document["before"], document["after"]
+    say(f"Ended: {before['status']}, now {after['status']}.")
+    say(f"Calls: {before['calls']}, now {after['calls']}.")
+    say(f"Cost: {_amounts(before['cost'])}, now {_amounts(after['cost'])}.")
+    for name in sorted({*before["files"], *after["files"]}):
+        old, new = before["files"].get(name), after["files"].get(name)
+        if old != new:
+            say(f"File {name}: {'new' if old is None else 'gone' if new is None else 'changed'}.")
 
 
-def _miss_lines(miss: Miss) -> list[str]:
-    lines = [f"not as recorded: {miss.lane}" + (f", at {miss.path}" if miss.path else "")]
-    if miss.nearest and miss.nearest != miss.lane:
-        lines.append(f"  nearest recording: {miss.nearest}")
-    return [*lines, f"  recorded: {miss.expected}", f"  now:      {miss.got}"]
+def _amounts(costs: list[dict[str, Any]]) -> str:
+    shown = (f"{one['amount']} {one['currency']} ({one['status']})" for one in costs)
+    return " and ".join(shown) or "nothing"

@@ -55,6 +55,33 @@ def replay(
     shipped: Annotated[
         bool, Option("--shipped-roles", help="Leave this company's own roles aside.")
     ] = False,
+    reprice: Annotated[
+        Path | None,
+        Option("--reprice", metavar="BOOK", help="Show the cost by another price book too."),
+    ] = None,
+    price_shock: Annotated[
+        str | None,
+        Option("--price-shock", metavar="FACTORS", help="Show the cost times these: llm=10."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        Option("--model", metavar="MODEL", help="Show what another model would have cost."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        Option("--until", metavar="N|PLACE", help="Stop after N calls, or before a place."),
+    ] = None,
+    step: Annotated[
+        bool, Option("--step", help="Show each call and its answer, and wait for Enter.")
+    ] = False,
+    faults: Annotated[
+        str | None,
+        Option("--faults", metavar="LIST", help="Put faults of the provider in: 429@3,cut@5."),
+    ] = None,
+    update: Annotated[
+        bool, Option("--update", help="Ask the live model for what changed, and record that.")
+    ] = False,
+    yes: Annotated[bool, Option("--yes", help="With --update: write it without asking.")] = False,
     as_json: Json = False,
 ) -> int | None:
     """Play recorded orders again, with no network, and refuse whatever is not as recorded.
@@ -62,8 +89,30 @@ def replay(
     The app runs as in production; only the models, and the tools that reach outside, answer from
     the recording. A changed prompt, tool, model or order of calls is shown with the nearest
     recording and the first difference, and ends with exit code 4, as does a recording left over.
+
+    Faults are rate_limited and the like: 429, 500, 503, timeout, cut and refused, each before the
+    recorded call of that number. The order must come to the same files and messages all the same.
     """
+    if update:
+        others = (reprice, price_shock, model, until, faults)
+        if len(paths) != 1 or step or shipped or any(other is not None for other in others):
+            raise InvalidInput("--update takes one cassette, --live-tools, --yes and --json alone.")
+        changed: int = load_last("swarm.cli.playing:bring_up_to_date")(
+            path=paths[0], has_live_tools=live_tools, is_sure=yes, as_json=as_json
+        )
+        return changed
+    if yes:
+        raise InvalidInput("--yes says that --update may write; nothing else is written.")
     code: int = load_last("swarm.cli.playing:replay")(
-        paths=paths, has_live_tools=live_tools, is_shipped=shipped, as_json=as_json
+        paths=paths,
+        has_live_tools=live_tools,
+        is_shipped=shipped,
+        as_json=as_json,
+        book=reprice,
+        model=model,
+        shock=price_shock,
+        until=until,
+        is_stepped=step,
+        fault_text=faults,
     )
     return code

@@ -26,18 +26,21 @@ def calls(cassette: Cassette, rows: Iterable[Any]) -> Iterator[Miss]:
         then[entry["lane_of"]].append(entry)
     for lane, entries in then.items():
         for index, (entry, row) in enumerate(zip(entries, now[lane], strict=False)):
-            if entry["ledger_sha256"] != row_digest(row):
-                yield _call(lane, index, entry, row)
+            if found := _call(lane, index, entry, row):
+                yield found
 
 
-def _call(lane: str, index: int, entry: Entry, row: Any) -> Miss:
+def _call(lane: str, index: int, entry: Entry, row: Any) -> Miss | None:
+    # What was used first: a cost that follows from it is no difference of its own.
+    used = difference(lane, index, {"usage": entry.get("usage")}, {"usage": readable_usage(row)})
+    if used is not None:
+        return used
     told = {
         "model": entry["model"],
         "role": entry["role"],
         "ended_at": entry["ended_at"],
         "latency_s": entry["latency_s"],
         "charge": entry["charge"],
-        "usage": entry.get("usage"),
     }
     got = {
         "model": row.answered_model or row.model,
@@ -45,10 +48,9 @@ def _call(lane: str, index: int, entry: Entry, row: Any) -> Miss:
         "ended_at": row.ended_at if row.state == USED else entry["ended_at"],
         "latency_s": row.latency_s or 0.0,
         "charge": readable_charge(row),
-        "usage": readable_usage(row),
     }
     found = difference(lane, index, told, got)
-    if found is not None:
+    if found is not None or entry["ledger_sha256"] == row_digest(row):
         return found
     # All that can be read is the same: the answer itself is not what was recorded.
     return Miss(lane, index, lane, "answer", entry["ledger_sha256"], row_digest(row))

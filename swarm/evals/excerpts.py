@@ -18,11 +18,16 @@ from swarm.ledger.prices import BOOK, PriceBook
 from swarm.settings import Settings
 
 
-def prices_of(app: App, calls: Iterable[Any]) -> list[BookFacts]:
+def prices_of(app: App, calls: Iterable[Any], before: Sequence[BookFacts] = ()) -> list[BookFacts]:
     """Return of each price book in force the lines that an order's models may be priced by.
 
     That is every line under a name that one of the models may go by, whoever sells it, since what
     a bare name means depends on who else has it; and one line of each provider that was asked.
+
+    Args:
+        app: Where the order was worked.
+        calls: Its rows of the ledger.
+        before: Books of an older recording of the order; they win.
     """
     rows = list(calls)
     names = {row.model for row in rows} | {row.answered_model for row in rows}
@@ -32,7 +37,9 @@ def prices_of(app: App, calls: Iterable[Any]) -> list[BookFacts]:
     providers = {model.partition("/")[0] for model in wanted}
     folder = app.home / "prices"
     own = sorted(folder.glob("*.json")) if folder.is_dir() else []
-    return [_excerpt(*read_book(path), bare, providers) for path in (BOOK, *own)]
+    now = [_excerpt(*read_book(path), bare, providers) for path in (BOOK, *own)]
+    kept = {book.id for book in before}
+    return [*(book for book in now if book.id not in kept), *before]
 
 
 def _bare(name: str) -> str:
@@ -65,19 +72,24 @@ def _excerpt(
     )
 
 
-def price_book(books: Sequence[BookFacts], settings: Settings) -> PriceBook:
+def price_book(
+    books: Sequence[BookFacts], settings: Settings, *, has_all: bool = False
+) -> PriceBook:
     """Return the price book that a cassette was recorded under.
+
+    Args:
+        books: Of the cassette.
+        settings: Of the cassette; they hold the company's own prices.
+        has_all: Lay it over the book in the package, for models that the cassette does not know.
 
     Raises:
         ValueError, KeyError, TypeError: The books in the cassette are none.
     """
-    first, *others = books
-    return PriceBook(
-        first.document,
-        id=first.id,
-        overrides=settings.prices,
-        layers=[(book.document, book.id) for book in others],
-    )
+    documents: list[tuple[Mapping[str, Any], str]] = [(b.document, b.id) for b in books]
+    if has_all or not documents:
+        documents.insert(0, read_book(BOOK))
+    (first, id), *layers = documents
+    return PriceBook(first, id=id, overrides=settings.prices, layers=layers)
 
 
 def offered_mcp(app: App, calls: Sequence[Any]) -> McpFacts:

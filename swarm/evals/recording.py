@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from swarm import __version__
 from swarm.app import App
-from swarm.core.clock import iso
+from swarm.core.clock import SystemClock, iso
 from swarm.core.errors import Conflict, InvalidInput
 from swarm.core.lane import lane_of
 from swarm.core.money import plain
@@ -33,12 +33,13 @@ from swarm.evals.excerpts import offered_mcp, prices_of
 from swarm.evals.lanes import ModelFacts
 from swarm.evals.secrets import Secrets
 from swarm.ledger import budget
+from swarm.ledger.attention import ActionKind
 from swarm.ledger.baseline.frozen import FROZEN, StoredBaseline, stored
 from swarm.ledger.book import FAILED, USED, recorded_answer
 from swarm.ledger.calls import requests_of
 from swarm.runtime import records
 from swarm.runtime.recalling import BEFORE
-from swarm.store.tables import approvals, asks, effects, ledger, outbox
+from swarm.store.tables import approvals, asks, effects, founder_actions, ledger, outbox
 from swarm.tools.workspace import listing, reading
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
@@ -49,7 +50,6 @@ _STANDING = (
     OrderStatus.ACCEPTED,
     OrderStatus.FAILED,
     OrderStatus.PARKED,
-    OrderStatus.CANCELLED,
 )
 
 
@@ -59,8 +59,16 @@ def record(
     *,
     provenance: Provenance | None = None,
     known_secrets: Sequence[tuple[str, str]] = (),
+    before: Manifest | None = None,
 ) -> Cassette:
     """Record an order that stands still.
+
+    Args:
+        app: Where it was worked.
+        order_id: Which.
+        provenance: Where the models' answers came from; None tells it by the models' names.
+        known_secrets: By name; hidden where a person reads, refused where a replay would.
+        before: Of an older recording of which this one is a replay: its settings and prices stay.
 
     Raises:
         NotFound: No such order.
@@ -83,7 +91,7 @@ def record(
         *_change_lane(app, found),
     ]
     _refuse_secrets(entries, guard)
-    manifest = _manifest(app, found, salt, provenance)
+    manifest = _manifest(app, found, salt, provenance, before)
     manifest.lanes = counts_of(entries)
     _refuse_secrets([manifest.model_dump(mode="json")], guard, first=1)
     return Cassette(manifest, tuple(entries))
@@ -102,6 +110,8 @@ class _Found:
     """By the ask."""
     outbox: list[Any]
     baselines: list[StoredBaseline]
+    actions: list[Any]
+    """What people did, oldest first."""
 
 
 def _read(connection: Connection, order_id: str) -> _Found:
@@ -119,6 +129,7 @@ def _read(connection: Connection, order_id: str) -> _Found:
         asks=rows(asks, asks.c.created_at, asks.c.node, asks.c.seq),
         approvals={row.ask_id: row for row in rows(approvals, approvals.c.created_at)},
         outbox=rows(outbox, outbox.c.id),
+        actions=rows(founder_actions, founder_actions.c.at, founder_actions.c.id),
         baselines=[row for row in stored(connection, order_id) if row.kind == FROZEN],
     )
 
@@ -132,7 +143,7 @@ def _model_lane(found: _Found, salt: str, guard: Secrets) -> Iterator[Entry]:
             "lane_of": lane_of(row.order_id, row.node, row.seq),
             "role": row.role,
             "key": request_key(row.digest, salt),
-            "request": json.loads(guard.hidden(json.dumps(requests[row.id], ensure_ascii=False))),
+            "request": guard.hidden_in(requests[row.id]),
             "model": row.answered_model or row.model,
             "started_at": row.started_at,
             "ended_at": row.ended_at,
@@ -200,6 +211,11 @@ def _founder_lane(found: _Found) -> Iterator[Entry]:
         if row.state == "answered"
     ]
     words += [{"act": "rework", "reason": reason, "at": None} for reason in _reworks(found)]
+    words += [
+        {"act": "resume", "by": row.who, "at": row.at}
+        for row in found.actions
+        if row.kind == ActionKind.RESUMED.value
+    ]
     if found.order.accepted_at is not None:
         words.append(
             {
@@ -272,21 +288,26 @@ def packed(data: bytes) -> Entry:
 
 def _refuse_secrets(entries: Sequence[Entry], guard: Secrets, *, first: int = 2) -> None:
     for number, entry in enumerate(entries, start=first):
-        text = json.dumps(entry, ensure_ascii=False)
-        if finds := guard.found(text, f"line {number}, lane {entry['lane']}"):
+        if finds := guard.found_in(entry, f"line {number}, lane {entry['lane']}"):
             raise InvalidInput(
                 f"Not recorded: {finds[0].what} stands in {finds[0].where}, where hiding it would "
                 "change what is replayed. Order it again without the secret in its texts or files."
             )
 
 
-def _manifest(app: App, found: _Found, salt: str, provenance: Provenance | None) -> Manifest:
+def _manifest(
+    app: App,
+    found: _Found,
+    salt: str,
+    provenance: Provenance | None,
+    before: Manifest | None,
+) -> Manifest:
     models = sorted({row.model for row in found.calls})
     order = found.order
     return Manifest(
         format=FORMAT,
         swarm=__version__,
-        recorded_at=iso(app.clock.now()),
+        recorded_at=iso(SystemClock().now()),
         provenance=provenance or _provenance(models),
         order={
             name: getattr(order, name)
@@ -306,12 +327,12 @@ def _manifest(app: App, found: _Found, salt: str, provenance: Provenance | None)
             )
         }
         | {"text": found.state.text, "budget": _budget(app, order.id)},
-        settings=plain_settings(app),
+        settings=before.settings if before else plain_settings(app),
         roles=_own_roles(app.home / "roles"),
         roles_sha256=roles_digest(app),
-        prices=app.prices.id,
-        books=prices_of(app, found.calls),
-        mcp=offered_mcp(app, found.calls),
+        prices=before.prices if before else app.prices.id,
+        books=prices_of(app, found.calls, before.books if before else ()),
+        mcp=before.mcp if before else offered_mcp(app, found.calls),
         models={name: _model(app, name) for name in models},
         salt=salt,
         status=order.status,
@@ -341,7 +362,10 @@ def _model(app: App, name: str) -> ModelFacts:
 
 def _dropped(found: _Found) -> list[str]:
     cut = [row for row in found.calls if row.state not in (USED, FAILED)]
-    return [f"{len(cut)} model calls that were cut off or overtaken"] if cut else []
+    dropped = [f"{len(cut)} model calls that were cut off or overtaken"] if cut else []
+    if any(row.kind == ActionKind.BUDGET.value for row in found.actions):
+        dropped.append("a change of its budget: a replay has the last limit from the beginning")
+    return dropped
 
 
 def plain_settings(app: App) -> Entry:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -43,8 +43,9 @@ from swarm.evals.stage import (
 from swarm.ledger.baseline.frozen import BaselineBook
 from swarm.ledger.book import USED, canonical, digest_of
 from swarm.ledger.calls import request_of
-from swarm.llm.base import Capabilities
-from swarm.llm.cassette import CassetteLLM, Live, Miss, Watch, shown
+from swarm.ledger.prices import PriceBook
+from swarm.llm.base import LLM, Capabilities
+from swarm.llm.cassette import CassetteLLM, Miss, Watch, shown
 from swarm.runtime.intake import Wish
 from swarm.runtime.recalling import BEFORE
 from swarm.settings import Environment, Settings
@@ -88,6 +89,8 @@ class Replay:
     unused_faults: int = 0
     is_stopped: bool = False
     """Whether a person stopped it before its end."""
+    replaced: list[Miss] = field(default_factory=list)
+    """What was asked live, since the recording had it otherwise."""
 
     @property
     def is_same(self) -> bool:
@@ -129,6 +132,13 @@ class Replay:
         }
 
 
+class LiveModels(LLM, Protocol):
+    """Models that are asked for real where a recording is brought up to date."""
+
+    def is_own_hardware(self, model: str) -> bool:
+        """Say whether a model runs on the company's own machines."""
+
+
 async def replay(
     cassette: Cassette,
     home: Path,
@@ -136,7 +146,7 @@ async def replay(
     has_live_tools: bool = False,
     put_in: Mapping[int, Sequence[str]] | None = None,
     watch: Watch | None = None,
-    live: Callable[[App], Live] | None = None,
+    live: LiveModels | None = None,
     look: Callable[[App], None] | None = None,
 ) -> Replay:
     """Play a cassette in an empty folder.
@@ -148,7 +158,7 @@ async def replay(
         has_live_tools: Run commands and look at pages for real.
         put_in: Faults of the provider before recorded calls; see `faults.parse`.
         watch: Sees each call before it is served, and may stop there.
-        live: Makes, for the replay's app, what answers the calls that are not recorded.
+        live: Answers the calls that are not recorded; what it answered is in the replay's ledger.
         look: Is given the app when all is over, before its home is let go.
 
     Raises:
@@ -177,7 +187,7 @@ class _Player:
         has_live_tools: bool,
         put_in: Mapping[int, Sequence[str]],
         watch: Watch | None,
-        live: Callable[[App], Live] | None,
+        live: LiveModels | None,
     ) -> None:
         self._cassette = cassette
         manifest = cassette.manifest
@@ -191,7 +201,7 @@ class _Player:
             self._clock,
             put_in,
             watch,
-            live=None if live is None else lambda *call: live(self.app)(*call),
+            live,
         )
         self._words = cassette.lane("founder")
         self._missed: list[Miss] = []
@@ -203,11 +213,11 @@ class _Player:
             ids=ids,
             stage=Stage(
                 llm=self._llm,
-                is_own_hardware=lambda model: _is_own(cassette, model),
+                is_own_hardware=lambda model: _is_own(cassette, model, live),
                 recaller=RecordedMemory(cassette),
                 wrap=self._tools.wrap_foreign if has_live_tools else self._tools.wrap,
                 new_nonce=ids.nonce,
-                prices=_prices(cassette, environment.settings),
+                prices=_prices(cassette, environment.settings, live),
                 baselines=lambda book: cast(BaselineBook, RecordedBaselines(book, cassette)),
                 mcp_tools=frozenset(manifest.mcp.offered),
                 has_sandbox=has_live_tools,
@@ -267,6 +277,10 @@ class _Player:
         status = self.app.documents.status(self._order_id)
         if status is OrderStatus.WAITING:
             return self._answer_all()
+        if status in (OrderStatus.PARKED, OrderStatus.FAILED) and (word := self._next("resume")):
+            self._clock.set_base(parse_iso(word["at"]))
+            self.app.office.resume(self._order_id)
+            return True
         if status is OrderStatus.DELIVERED and (word := self._next("rework")):
             self.app.office.reject(self._order_id, word["reason"], by=word.get("by") or "founder")
             return True
@@ -331,7 +345,8 @@ class _Player:
         leftover = self._llm.leftover
         leftover += [f"founder: {word['act']}" for word in self._words]
         met = sum(map(len, self._put_in.values())) - self._llm.unused_faults
-        if not misses and not leftover and not self._llm.is_stopped:
+        is_other_way = misses or leftover or self._llm.is_stopped or self._llm.replaced
+        if not is_other_way:
             # Where the way was another one, all that follows is too, and says nothing more.
             misses = list(self._differences(rows, tool_rows, sent, has_faults=bool(met)))
         states = (USED,) if met else ()
@@ -351,6 +366,7 @@ class _Player:
             faults=met,
             unused_faults=self._llm.unused_faults,
             is_stopped=self._llm.is_stopped,
+            replaced=self._llm.replaced,
         )
 
     def _rows(self, connection: sa.Connection) -> tuple[list[Any], list[Any], list[Any]]:
@@ -396,7 +412,7 @@ def _llm_of(
     clock: ReplayClock,
     put_in: Mapping[int, Sequence[str]],
     watch: Watch | None,
-    live: Live | None,
+    live: LiveModels | None,
 ) -> CassetteLLM:
     salt = cassette.manifest.salt
     return CassetteLLM(
@@ -408,6 +424,7 @@ def _llm_of(
         digest=lambda request: request_key(digest_of(canonical(request)), salt),
         readable=request_of,
         pass_time=clock.pass_time,
+        pass_for=clock.pass_for,
         matches=is_same_but_hidden,
         faults={n: [faults.error_of(name) for name in names] for n, names in put_in.items()},
         watch=watch,
@@ -415,14 +432,16 @@ def _llm_of(
     )
 
 
-def _is_own(cassette: Cassette, model: str) -> bool:
+def _is_own(cassette: Cassette, model: str, live: LiveModels | None) -> bool:
     known = cassette.manifest.models.get(model)
-    return known is not None and known.is_own_hardware
+    if known is None:
+        return live is not None and live.is_own_hardware(model)
+    return known.is_own_hardware
 
 
-def _prices(cassette: Cassette, settings: Settings) -> Any:
+def _prices(cassette: Cassette, settings: Settings, live: LiveModels | None) -> PriceBook:
     try:
-        return price_book(cassette.manifest.books, settings)
+        return price_book(cassette.manifest.books, settings, has_all=live is not None)
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         raise InvalidInput(f"The cassette's price books are none: {error!r}.") from error
 

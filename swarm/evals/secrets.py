@@ -59,11 +59,36 @@ class Secrets:
             text = shape.sub(HIDDEN, text)
         return text
 
+    def hidden_in(self, value: Any) -> Any:
+        """Return a document with every secret in its texts replaced, each text as it reads."""
+        if isinstance(value, str):
+            return self.hidden(value)
+        if isinstance(value, dict):
+            return {self.hidden(key): self.hidden_in(item) for key, item in value.items()}
+        return [self.hidden_in(item) for item in value] if isinstance(value, list) else value
+
+    def found_in(self, value: Any, where: str) -> list[Find]:
+        """Return what in the texts of a document is, or looks like, a secret."""
+        # Written down, a text is escaped, and what is escaped twice looks like nothing known.
+        return [find for text in _texts(value) for find in self.found(text, where)]
+
     def found(self, text: str, where: str) -> list[Find]:
         """Return what in the text is, or looks like, a secret."""
         finds = [Find(name, where) for form, name in self._forms.items() if form in text]
         finds += [Find(what, where) for what, shape in _SHAPES.items() if shape.search(text)]
         return finds
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key)
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def is_same_but_hidden(recorded: Any, got: Any) -> bool:
@@ -105,6 +130,9 @@ def encoded(value: str) -> Iterator[str]:
     data = value.encode()
     yield value
     yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield json.dumps(json.dumps(value))[3:-3]
+    yield json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)[3:-3]
     yield html.escape(value)
     yield quote(value, safe="")
     yield quote_plus(value)

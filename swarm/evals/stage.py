@@ -6,7 +6,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class ReplayClock:
     def pass_time(self, moment: datetime) -> None:
         """Let an answer have come, for the task that asked."""
         self._time.set(moment)
+
+    def pass_for(self, seconds: float) -> None:
+        """Let time go on for the task that asked."""
+        self._time.set(self.now() + timedelta(seconds=seconds))
 
     def set_base(self, moment: datetime) -> None:
         """Let the founder speak, while nobody works."""

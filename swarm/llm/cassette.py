@@ -16,7 +16,7 @@ from swarm.core.errors import BadAnswer, ModelError, Refused, Transient
 from swarm.core.lane import LANE
 from swarm.core.usage import Usage
 from swarm.llm.answers import reported_cost
-from swarm.llm.base import Capabilities
+from swarm.llm.base import LLM, Capabilities
 
 MISS = "cassette_miss"
 """The kind of the error for a question that was not recorded."""
@@ -67,8 +67,6 @@ class Miss:
 
 Watch: TypeAlias = Callable[[RecordedCall, int], Awaitable[bool]]
 """See a call and its number before it is served; False stops the replay."""
-Live: TypeAlias = Callable[[ModelRequest, float, float], Awaitable[RawAnswer]]
-"""Ask a real model, within a whole and an idle time in seconds."""
 
 
 class CassetteLLM:
@@ -82,10 +80,11 @@ class CassetteLLM:
         digest: Callable[[ModelRequest], str],
         readable: Callable[[ModelRequest], dict[str, Any]],
         pass_time: Callable[[datetime], None],
+        pass_for: Callable[[float], None] = lambda seconds: None,
         matches: Callable[[dict[str, Any], dict[str, Any]], bool] = operator.eq,
         faults: Mapping[int, Sequence[ModelError]] = MappingProxyType({}),
         watch: Watch | None = None,
-        live: Live | None = None,
+        live: LLM | None = None,
     ) -> None:
         """Take a recording.
 
@@ -95,6 +94,7 @@ class CassetteLLM:
             digest: Names a request; equal only for equal requests.
             readable: Writes a request as it is recorded, to say where two differ.
             pass_time: Told when an answer came, in the task that asked.
+            pass_for: Told how many seconds a live answer took.
             matches: Says whether a recorded request, as it can be read, is the one that is put.
             faults: Raised before the recorded calls of these numbers, counted from 1.
             watch: Sees each call before it is served, and may stop the replay there.
@@ -114,6 +114,7 @@ class CassetteLLM:
             if number in faults:
                 self._faults[id(call)] = deque(faults[number])
         self._taken: dict[str, int] = defaultdict(int)
+        self._pass_for = pass_for
         self._matches = matches
         self._watch = watch
         self._live = live
@@ -195,18 +196,24 @@ class CassetteLLM:
             queue.popleft()
         self._taken[miss.lane] += 1
         self.asked_live += 1
-        return await self._live(request, timeout_s, idle_timeout_s)
+        answer = await self._live.complete(
+            request, timeout_s=timeout_s, idle_timeout_s=idle_timeout_s
+        )
+        self._pass_for(answer.latency_s)
+        return answer
 
     def capabilities(self, model: str) -> Capabilities:
         """Say what the recorded model could do."""
         known = self._capabilities.get(model)
+        if known is None and self._live is not None:
+            return self._live.capabilities(model)
         if known is None:
             self.misses.append(Miss("", 0, "", "model", ", ".join(self._capabilities), model))
             raise Refused(f"not recorded: no call to the model {model!r}", kind=MISS)
         return known
 
     async def close(self) -> None:
-        """Do nothing: there is nothing open."""
+        """Do nothing: what is live belongs to whoever gave it."""
 
     def _difference(
         self, lane: str, index: int, request: ModelRequest, queue: deque[RecordedCall]

@@ -1,0 +1,177 @@
+"""Measure a flood of chats: how soon Telegram is told, how soon a person sees something, and RSS.
+
+Fifty people write once a second each to a company in a process of its own, whose model answers at
+once. Every tenth message is an order; the rest is what people say in between. A message counts as
+acknowledged when the platform may forget it, that is when it is on disk.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from bisect import bisect_left
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from sqlite3 import connect
+from typing import Any
+
+from tests.servers.telegram import Person, TelegramServer
+
+ROOT = Path(__file__).resolve().parents[2]
+ORDER_EVERY = 10
+BETWEEN = ("/status", "thanks", "/help", "how much so far?", "/inbox", "/team", "hello", "/cost")
+START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much is said."""
+
+    chats: int = 50
+    seconds: int = 60
+    warm_s: int = 10
+    """How long it is said before anything counts, in seconds: what is loaded on first use is then."""
+    order_every: int = ORDER_EVERY
+
+
+async def run(home: Path, load: Load, provider_url: str) -> dict[str, Any]:
+    """Let people write to a company in `home` and return what was seen."""
+    async with TelegramServer() as server:
+        people = [server.person(f"P{number}") for number in range(load.chats)]
+        for person in people:
+            person.chat()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "swarm.cli", "up"),
+            cwd=ROOT,
+            env={**os.environ, **environment(home, server, people, provider_url)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await server.listened(timeout_s=START_S)
+            await speak(server, people, load, load.warm_s)
+            first = len(server.requests)
+            rss = await asyncio.to_thread(rss_kib, process.pid)
+            said = await speak(server, people, load, load.seconds)
+            await server.drained(timeout_s=60)
+            grown = (await asyncio.to_thread(rss_kib, process.pid) - rss) / 1024
+            found = figures(server, home, said, first)
+            return found | {"telegram_rss_growth_mib": round(grown, 1)}
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+def environment(
+    home: Path, server: TelegramServer, people: Sequence[Person], url: str
+) -> dict[str, str]:
+    """Return the settings of a company whose founders are those people."""
+    return {
+        "SWARM_HOME": str(home),
+        "SWARM_LLM__API_BASE": url,
+        "SWARM_LLM__MODEL": "openai/gpt-4o-mini",
+        "SWARM_BUDGET__DAY": "100000",
+        "SWARM_CHANNELS": "[]",
+        "SWARM_TELEGRAM__TOKEN": server.token,
+        "SWARM_TELEGRAM__BASE_URL": server.base_url,
+        "SWARM_TELEGRAM__FOUNDERS": ",".join(str(person.id) for person in people),
+    }
+
+
+async def speak(
+    server: TelegramServer, people: Sequence[Person], load: Load, seconds: int
+) -> dict[int, float]:
+    """Let everybody write once a second, spread over it; return when each update was made."""
+    loop = asyncio.get_running_loop()
+    start, said = loop.time(), dict[int, float]()
+    for number in range(seconds * len(people)):
+        await asyncio.sleep(max(start + number / len(people) - loop.time(), 0))
+        second, who = divmod(number, len(people))
+        turn = second + who
+        is_order = turn % load.order_every == 0
+        text = f"Write page {number} for me." if is_order else BETWEEN[turn % len(BETWEEN)]
+        before = server.world.clock()
+        people[who].says(text)
+        said[max(server.updates().created)] = before
+    return said
+
+
+def figures(
+    server: TelegramServer, home: Path, said: dict[int, float], first: int
+) -> dict[str, Any]:
+    """Return how long each took, in milliseconds, and whether a limit was passed."""
+    polls = [r for r in server.requests[first:] if r.method.lower() == "getupdates"]
+    offsets = [record.call.integer("offset") for record in polls]
+    acknowledged = [
+        (polls[bisect_left(offsets, number + 1)].at - at) * 1_000 for number, at in said.items()
+    ]
+    with closing(connect(home / "swarm.db")) as database:
+        stored = database.execute("SELECT COUNT(*) FROM inbox").fetchone()[0]
+        handled = database.execute("SELECT COUNT(*) FROM inbox WHERE state = 'done'").fetchone()[0]
+        orders = database.execute("SELECT COUNT(*) FROM orders").fetchone()[0]
+    return {
+        "telegram_messages": len(said),
+        "telegram_ack_ms_p50": round(statistics.median(acknowledged), 1),
+        "telegram_ack_ms_p95": round(statistics.quantiles(acknowledged, n=20)[18], 1),
+        "telegram_ack_ms_max": round(max(acknowledged), 1),
+        "telegram_stored": stored,
+        "telegram_handled_at_end": handled,
+        "telegram_orders": orders,
+        "telegram_limits_exceeded": len(server.rates.exceeded),
+        "telegram_floods_disobeyed": len(server.rates.disobeyed),
+        "telegram_busiest_second": server.rates.busiest_second,
+    }
+
+
+def rss_kib(pid: int) -> int:
+    """Return the resident memory of a process, in KiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    raise ProcessLookupError(pid)
+
+
+def measure(load: Load | None = None) -> dict[str, Any]:
+    """Measure with a fresh company and a provider of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        subprocess.run(
+            [sys.executable, "-m", "swarm.cli", "init"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "SWARM_HOME": str(home)},
+        )
+        argv = [sys.executable, "-m", "tests.bench.provider", "--delay", "0"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+            try:
+                assert process.stdout is not None
+                url = json.loads(process.stdout.readline())["url"]
+                return asyncio.run(run(home, load or Load(), url))
+            finally:
+                process.terminate()
+                process.wait(10)
+
+
+def main() -> None:
+    """Print what was seen."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--chats", type=int, default=50)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--order-every", type=int, default=ORDER_EVERY)
+    options = parser.parse_args()
+    found = measure(
+        Load(chats=options.chats, seconds=options.seconds, order_every=options.order_every)
+    )
+    for name, value in found.items():
+        sys.stdout.write(f"{name:34} {value}\n")
+
+
+if __name__ == "__main__":
+    main()
