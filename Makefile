@@ -23,12 +23,21 @@ define step
 	"$$(($$(date +%s) - start))"; exit $$code
 endef
 
-.PHONY: help setup order test lock chaos attack embedded bench clean
+# Base images are kept for a week where there is a home to keep them in.
+image_cache = $${HOME:+--image-cache "$${XDG_CACHE_HOME:-$$HOME/.cache}/swarm"}
+# CI servers set CI=true. They are expected to run Docker, so there nothing less will do; a person's
+# machine may have less, and then the summary says which level it was.
+image_test = sh tools/setup.sh docker && $(bin)/pytest -q tests/image/test_image.py \
+	tests/image/test_below_docker.py $(image_cache) $(if $(filter true,$(CI)),--docker-only)
+
+.PHONY: help setup order test image image-test lock chaos attack embedded bench clean
 
 help:
 	@echo 'make order TEXT="..."   give the company one order and wait for its answer'
 	@echo 'make setup              make .venv from the lock files'
 	@echo 'make test               run every check and the tests'
+	@echo 'make image              build the image `swarm` with your Docker'
+	@echo 'make image-test         build it with a daemon of its own and try it (minutes)'
 	@echo 'make chaos              kill it in every way and see that nothing is lost (minutes)'
 	@echo 'make attack             let a model obey every injection of AgentDojo, and count what gets through'
 	@echo 'make embedded           run the tests that need the embedded model'
@@ -51,6 +60,12 @@ test:
 	$(call step,lint-imports,$(bin)/lint-imports)
 	$(call step,lock,$(bin)/python -m tools.lock check)
 	$(call step,pytest,$(bin)/pytest -n auto --dist=worksteal)
+
+image:
+	docker build --tag swarm --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+
+image-test: setup
+	$(call step,image,$(image_test))
 
 lock: setup
 	@$(bin)/python -m tools.lock write $(if $(UPGRADE),--upgrade)

@@ -4,6 +4,8 @@
 #   tools/setup.sh run      what Swarm runs on, the embedded model included
 #   tools/setup.sh dev      that, and what checks the code
 #   tools/setup.sh system   the system's programs that some tests need
+#   tools/setup.sh docker   what builds and runs the image: a Docker daemon, and Debian's builder of
+#                           base images; `buildah` takes the daemon's place where none can run
 #   tools/setup.sh stamp L  print the file whose presence says that level L (run, dev) is done
 #
 # Needs a Python of 3.11 or newer and, the first time, the network. PYTHON=... names another Python.
@@ -143,6 +145,19 @@ case "${1:-} ${2:-}" in
     # shellcheck disable=SC2086 # one word for each package
     if [ -n "$missing" ] && [ "$(uname -s)" = Linux ]; then install_system $missing || true; fi
     ;;
+"docker " | "buildah ")
+    missing=
+    # One that is there, whoever packaged it, is left as it is.
+    if [ "$1" = docker ]; then
+        PATH="$PATH:/usr/sbin:/sbin" command -v dockerd >/dev/null 2>&1 || missing="docker.io"
+    else
+        command -v buildah >/dev/null 2>&1 || missing="buildah"
+    fi
+    command -v mmdebstrap >/dev/null 2>&1 || missing="$missing mmdebstrap"
+    # Without them the image is tried at a lower level, which the tests say and CI refuses.
+    # shellcheck disable=SC2086 # one word for each package
+    if [ -n "$missing" ] && [ "$(uname -s)" = Linux ]; then install_system $missing || true; fi
+    ;;
 "stamp run" | "stamp dev") stamp "$2" ;;
-*) die "usage: tools/setup.sh run | dev | system | stamp run | stamp dev" ;;
+*) die "usage: tools/setup.sh run | dev | system | docker | buildah | stamp run | stamp dev" ;;
 esac
