@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,9 @@ PARTS = Registry(
     },
 )
 """What only a worker needs, loaded on first use."""
+
+PACKAGES = {"slack": "slack_bolt", "whatsapp": "pywa"}
+"""What a channel's extra brings in; asked for at the start, and imported on first use."""
 
 COMPANY_YAML = """\
 # What this company is. Every key may also be set in the environment: SWARM_BUDGET__ORDER=5.
@@ -432,6 +436,9 @@ class App:
         is_set, remedy = self._remote[name]
         if not is_set:
             raise ConfigError(f"{name}: {remedy}")
+        package = PACKAGES.get(name)
+        if package is not None and find_spec(package) is None:
+            raise ConfigError(f"{name} needs the package {package!r}: pip install 'swarm[{name}]'")
         remote: Channel = make(
             getattr(self.settings, name),
             clock=self.clock,

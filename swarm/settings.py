@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from swarm.channels.slack.config import SlackConfig
 from swarm.channels.telegram.config import TelegramConfig
+from swarm.channels.voice.config import VoiceConfig
 from swarm.channels.whatsapp.config import WhatsAppConfig
 from swarm.core.errors import ConfigError
 from swarm.core.registry import nearest
@@ -68,6 +69,7 @@ class Settings(BaseModel):
     telegram: TelegramConfig = Field(default_factory=TelegramConfig)
     slack: SlackConfig = Field(default_factory=SlackConfig)
     whatsapp: WhatsAppConfig = Field(default_factory=WhatsAppConfig)
+    voice: VoiceConfig = Field(default_factory=VoiceConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     web: WebConfig = Field(default_factory=WebConfig)

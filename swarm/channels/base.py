@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
 from swarm.core.errors import SwarmError
@@ -53,6 +54,20 @@ class Station(Protocol):
         """Write down how a channel fares."""
 
 
+class Postbox(Station, Protocol):
+    """What a channel asks besides, whose platform tells later what became of a message."""
+
+    async def last_heard(self, channel: str, chat_id: str) -> datetime | None:
+        """Return when somebody last wrote in a chat; None where nobody ever did."""
+
+    async def undelivered(self, channel: str, message_id: str, *, why: str, is_late: bool) -> None:
+        """Write down that a message which the platform took did not arrive.
+
+        What it asks counts as not asked. `is_late` says that it may be sent again, once the person
+        has written.
+        """
+
+
 class FreeStation:
     """A station where nobody else is: every lease is given, and nothing is written down."""
 
@@ -64,6 +79,13 @@ class FreeStation:
         """Forget nothing."""
 
     async def note(self, channel: str, account: str, *, is_well: bool, detail: str) -> None:
+        """Write nothing."""
+
+    async def last_heard(self, channel: str, chat_id: str) -> datetime | None:
+        """Return the present: who keeps no books takes everybody to have just written."""
+        return datetime.now(UTC)
+
+    async def undelivered(self, channel: str, message_id: str, *, why: str, is_late: bool) -> None:
         """Write nothing."""
 
 

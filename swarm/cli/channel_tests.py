@@ -112,7 +112,7 @@ def _queue(app: App, connection: Connection, name: str) -> tuple[str, str]:
     people = [p for p in app.people.founders(connection) if p.channel == name]
     if not people:
         raise ConfigError(
-            f"No founder can be reached on {name}: send /start to the bot first, or pair with "
+            f"No founder can be reached on {name}: write to it first while `swarm up` runs, or pair with "
             "`swarm pairing invite`."
         )
     for person in people:

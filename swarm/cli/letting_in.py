@@ -21,13 +21,18 @@ def listed(*, as_json: bool) -> None:
     """List people and waiting codes."""
     with opened() as app:
         known, waiting = app.store.read(lambda c: (app.people.listed(c), app.pairing.waiting(c)))
-        fixed = [str(number) for number in app.settings.telegram.founders]
+        settings = app.settings
+        fixed = {
+            "telegram": [str(number) for number in settings.telegram.founders],
+            "slack": list(settings.slack.founders),
+            "whatsapp": list(settings.whatsapp.founders),
+        }
     if as_json:
         show_json(
             {
                 "people": known,
                 "waiting": [_request(request) for request in waiting],
-                "founders_by_settings": {"telegram": fixed},
+                "founders_by_settings": {"telegram": [], **{k: v for k, v in fixed.items() if v}},
             }
         )
         return
@@ -41,7 +46,11 @@ def listed(*, as_json: bool) -> None:
         f"{'  (revoked)' if p['revoked_at'] else ''}"
         for p in known
     ]
-    lines += [f"telegram:{number}  founder by the settings" for number in fixed]
+    lines += [
+        f"{channel}:{found}  founder by the settings"
+        for channel, people in fixed.items()
+        for found in people
+    ]
     say("\n".join(lines) or "Nobody may write from a chat yet: `swarm pairing invite`.")
 
 

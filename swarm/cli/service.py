@@ -40,6 +40,7 @@ def init(*, as_json: bool) -> None:
     say(f"Settings: {app.home / FILE}. Own roles: {app.home / 'roles'}/<name>.md.")
     if code:
         say(f"From a phone: send `/start {code}` to your bot within an hour; it makes you founder.")
+        say("In Slack and WhatsApp the code alone is the message.")
     say('Next: `swarm doctor` checks it, `swarm order "what you want done" --wait` works.')
 
 
@@ -52,9 +53,7 @@ def founder_code(app: App) -> str:
         app.pairing.withdraw_invitations(connection, by=app.environment.user)
         return app.pairing.invite(connection, PersonRole.FOUNDER, by=app.environment.user)
 
-    if app.settings.telegram.token is None:
-        return ""
-    return app.store.write(work)
+    return app.store.write(work) if app.remote_names else ""
 
 
 def up() -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from swarm.core.clock import iso
 from swarm.core.errors import InvalidInput
-from swarm.core.message import InboundKind
+from swarm.core.message import InboundKind, OutboundKind
 from swarm.core.order import OrderState, OrderStatus
 from swarm.core.origin import Origin
 from swarm.core.text import clean_text, order_text
@@ -17,6 +17,7 @@ from swarm.memory.base import MemoryKind
 from swarm.runtime import understanding
 from swarm.runtime.inbox import order_of_message
 from swarm.runtime.people import PersonRole, Right
+from swarm.runtime.phrases import say
 from swarm.runtime.turn import Turn
 from swarm.store.tables import inbox, labels, orders
 
@@ -105,6 +106,32 @@ def sign(turn: Turn) -> str:
         key=f"reaction/{turn.row_id}",
     )
     return "a sign, remembered"
+
+
+def voice(turn: Turn) -> str:
+    """Show what was heard in a voice note; it is an order once its sender says that it is right.
+
+    The words are an engine's, and a note may play somebody else's: no command in them is run, and
+    nothing is decided by them.
+    """
+    if not turn.desks.hears_voice:
+        turn.speak("no_voice")
+        return "a voice note, not heard"
+    turn.need(Right.ORDER)
+    text = clean_text(turn.message.text).strip()
+    if not text:
+        turn.speak("voice_empty")
+        return "a voice note without words"
+    keys = turn.keyboard("voice")
+    action = {"text": text, "is_foreign": turn.message.is_forwarded}
+    buttons = (
+        keys.button(say("voice_run", turn.lang), "as_order", **action),
+        keys.button(say("voice_fix", turn.lang), "voice_fix"),
+    )
+    turn.say(
+        say("voice_heard", turn.lang, text=text), buttons=(buttons,), kind=OutboundKind.DECISION
+    )
+    return "a voice note, echoed"
 
 
 def file(turn: Turn) -> str:

@@ -115,6 +115,14 @@ def press(
     return Press(token=token, card=row.card, more=action, **named)
 
 
+def is_open(connection: Connection, clock: Clock, token: str) -> bool:
+    """Return whether a button can still be pressed: it is known, good, and its card not settled."""
+    row = connection.execute(sa.select(buttons).where(buttons.c.token == token)).first()
+    if row is None or row.expires_at <= iso(clock.now()):
+        return False
+    return _settled(connection, row.card) is None
+
+
 def reopen(connection: Connection, token: str) -> None:
     """Let a button that only opened something (a dialogue, a look at the cost) be pressed again."""
     connection.execute(

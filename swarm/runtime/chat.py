@@ -157,8 +157,7 @@ class Chat:
         if kind is InboundKind.EDIT:
             return asides.edit(turn)
         if kind is InboundKind.VOICE:
-            turn.speak("no_voice")
-            return "a voice note, not heard"
+            return asides.voice(turn)
         if kind is InboundKind.FILE:
             return asides.file(turn)
         return self._text(turn, clean_text(turn.message.text).strip())
@@ -182,6 +181,8 @@ class Chat:
         if turn.message.is_forwarded:
             self._offer(turn, "forwarded", ("as_order", {"text": text, "is_foreign": True}))
             return "somebody else's words"
+        if clicks.press_by_number(turn, text):
+            return "a button, by its number"
         here = turn.here()
         if here is not None:
             return self._about(turn, here, text)
@@ -195,6 +196,8 @@ class Chat:
             deciding.reject(turn, dialogue.ask_id or "", text)
         elif dialogue.kind == "rework":
             deciding.rework(turn, dialogue.order_id or "", text)
+        elif dialogue.kind == "voice":
+            turn.place(text)
         elif dialogue.kind == "file":
             asides.order_with_file(turn, text, dialogue.body)
         return f"the words for {dialogue.kind}"
@@ -325,7 +328,13 @@ class Chat:
 
     def _loose(self, turn: Turn, text: str) -> str:
         """Take words that no place ties to anything."""
-        waiting = list(turn.waiting())
+        found = list(turn.waiting())
+        # A word cannot be about what was not delivered yet.
+        waiting = [ask for ask in found if ask.shown_at is not None]
+        is_word = understanding.is_yes(text) or understanding.is_no(text)
+        if found and not waiting and (is_word or understanding.pick(text, 99) is not None):
+            turn.speak("not_shown")
+            return "a word on what was not shown yet"
         if waiting and not understanding.is_greeting(text):
             newest = waiting[-1].order_id
             orders_waiting = {ask.order_id for ask in waiting}

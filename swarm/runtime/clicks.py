@@ -1,6 +1,9 @@
 """What pressed buttons do. Rights, the person, the time and what was shown are looked at anew."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -8,12 +11,15 @@ from swarm.core.clock import iso
 from swarm.core.errors import Conflict
 from swarm.core.message import Signal, SignalKind
 from swarm.core.origin import Origin
-from swarm.runtime import commands, deciding
-from swarm.runtime.buttons import Press, press, reopen
+from swarm.runtime import commands, deciding, understanding
+from swarm.runtime.buttons import Press, is_open, press, reopen
 from swarm.runtime.people import Right
 from swarm.runtime.phrases import say
 from swarm.runtime.turn import Turn
 from swarm.store.tables import outbox
+
+MOST_BUTTONS = 99
+"""Highest number that is taken for a button."""
 
 Do = Callable[[Turn, Press], None]
 
@@ -39,6 +45,48 @@ def click(turn: Turn) -> None:
         turn.signals.append(
             Signal(SignalKind.UNBUTTON, message.chat_id, message_id=message.message_id)
         )
+
+
+def press_by_number(turn: Turn, text: str) -> bool:
+    """Take a bare number for the button of that number, on the newest card here that has several.
+
+    Returns False where it means no button: then the text is what it is. Where the message answers
+    another one, only the buttons of that one count.
+    """
+    picked = understanding.pick(text, MOST_BUTTONS)
+    if picked is None or picked.reason:
+        return False
+    card = _numbered_card(turn)
+    if card is None or card.ask_id is not None:
+        # What is asked is answered by its own rules, which also take a number.
+        return False
+    keys = [key for row in json.loads(card.buttons) for key in row]
+    if len(keys) < 2 or picked.number > len(keys):
+        return False
+    token = str(keys[picked.number - 1]["token"])
+    if turn.message.reply_to is None and not is_open(turn.connection, turn.desks.clock, token):
+        # The card is settled: the number is about something else.
+        return False
+    turn.message = replace(turn.message, data=token, message_id=card.sent_id)
+    click(turn)
+    return True
+
+
+def _numbered_card(turn: Turn) -> Any:
+    """Return the message whose buttons a number may mean: the answered one, or the newest with any."""
+    message = turn.message
+    where = [
+        outbox.c.channel == message.channel,
+        outbox.c.chat_id == message.chat_id,
+        outbox.c.state == "sent",
+        outbox.c.buttons != "[]",
+    ]
+    if message.reply_to is not None:
+        where.append(outbox.c.sent_id == message.reply_to)
+    elif message.thread_id is not None and message.thread_id != message.message_id:
+        where.append(outbox.c.thread_id == message.thread_id)
+    query = sa.select(outbox).where(*where).order_by(outbox.c.sent_at.desc(), outbox.c.id.desc())
+    return turn.connection.execute(query.limit(1)).first()
 
 
 def _approve(turn: Turn, found: Press) -> None:
@@ -180,6 +228,14 @@ def _as_rework(turn: Turn, found: Press) -> None:
     deciding.rework(turn, found.order_id or "", str(found.more["text"]))
 
 
+def _voice_fix(turn: Turn, found: Press) -> None:
+    """Let the next words be the order, instead of what was heard."""
+    turn.need(Right.ORDER)
+    reopen(turn.connection, found.token)
+    turn.open_dialogue("voice")
+    turn.speak("voice_say")
+
+
 def _resume_company(turn: Turn, found: Press) -> None:
     commands.resume(turn, "")
 
@@ -201,11 +257,12 @@ DOINGS: Mapping[str, Do] = {
     "as_edit": _as_edit,
     "as_answer": _as_answer,
     "as_rework": _as_rework,
+    "voice_fix": _voice_fix,
     "resume": _resume_company,
 }
 """Each thing a button can stand for."""
 
-OPENERS = frozenset({"edit", "reject", "rework", "cost"})
+OPENERS = frozenset({"edit", "reject", "rework", "cost", "voice_fix"})
 """What only opens something: its card keeps its buttons."""
 
 

@@ -1,19 +1,21 @@
 """The commands of the chat. Few, short, and each also said in plain words elsewhere."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from swarm.core.clock import iso
 from swarm.core.document import OrderDocument
 from swarm.core.errors import InvalidInput
 from swarm.core.message import OutboundKind
-from swarm.core.money import CostStatus, plain
+from swarm.core.money import CostStatus, from_pico, plain
 from swarm.core.order import OrderStatus
 from swarm.core.registry import nearest
 from swarm.core.text import shorten
+from swarm.ledger.reports.sums import sums_by_order
 from swarm.memory.base import Viewer
 from swarm.runtime import deciding
 from swarm.runtime.cards import receipt_line
@@ -52,8 +54,10 @@ def status_of(turn: Turn, words: str) -> None:
         turn.order_id = document.id
         turn.say("\n".join(_lines(turn, document)), order_id=document.id)
         return
-    found = turn.documents.orders(limit=LISTED)
-    lines = [_line(turn, document) for document in found]
+    newest = sa.select(orders.c.id, orders.c.status, orders.c.state).order_by(
+        orders.c.created_at.desc(), orders.c.id
+    )
+    lines = [_line(turn, row) for row in turn.connection.execute(newest.limit(LISTED))]
     if turn.desks.pause.is_set(turn.connection):
         lines.insert(0, say("paused", turn.lang))
     turn.say("\n".join(lines) or say("no_orders", turn.lang))
@@ -130,19 +134,29 @@ def cost(turn: Turn, words: str) -> None:
 def report(turn: Turn, words: str) -> None:
     """Sum up the last week."""
     turn.need(Right.COST)
-    since = turn.desks.clock.now() - timedelta(days=7)
-    found = [d for d in turn.documents.orders(limit=200) if d.created_at >= since]
-    counts: dict[str, int] = {}
-    sums: dict[str, Decimal] = {}
-    is_bound = False
-    for document in found:
-        counts[document.status.value] = counts.get(document.status.value, 0) + 1
-        spent = document.receipt.model_cost
-        sums[spent.currency] = sums.get(spent.currency, Decimal(0)) + spent.amount
-        is_bound = is_bound or spent.status is CostStatus.UNPRICED
-    at_least = "≥ " if is_bound else ""
-    total = ", ".join(f"{at_least}{plain(amount)} {name}" for name, amount in sums.items())
-    head = f"7 d: {len(found)} orders, {total or '0'}"
+    # Sums that the database keeps itself: a message is handled within a write, and must not hold
+    # up all others while every order is read.
+    is_new = orders.c.created_at >= iso(turn.desks.clock.now() - timedelta(days=7))
+    by_status = sa.select(orders.c.status, sa.func.count()).where(is_new).group_by(orders.c.status)
+    counts = {name: int(count) for name, count in turn.connection.execute(by_status)}
+    spent = turn.connection.execute(
+        sa.select(
+            sums_by_order.c.currency,
+            sa.func.sum(sums_by_order.c.cost_pico),
+            sa.func.max(
+                sa.case((sums_by_order.c.cost_status == CostStatus.UNPRICED.value, 1), else_=0)
+            ),
+        )
+        .join(orders, orders.c.id == sums_by_order.c.order_id)
+        .where(is_new)
+        .group_by(sums_by_order.c.currency)
+        .order_by(sums_by_order.c.currency)
+    ).all()
+    at_least = "≥ " if any(is_bound for _, _, is_bound in spent) else ""
+    total = ", ".join(
+        f"{at_least}{plain(from_pico(int(pico)))} {currency}" for currency, pico, _ in spent
+    )
+    head = f"7 d: {sum(counts.values())} orders, {total or '0'}"
     lines = [f"• {count} {status(name, turn.lang)}" for name, count in sorted(counts.items())]
     for item in turn.office.budgets():
         if item.limit is not None:
@@ -272,9 +286,10 @@ def _only(turn: Turn, usage: str, kinds: tuple[str, ...]) -> str:
     return str(found[0].id)
 
 
-def _line(turn: Turn, document: OrderDocument) -> str:
-    what = shorten(document.goal or document.text, 80)
-    return f"• {document.id} {status(document.status.value, turn.lang)}: {what}"
+def _line(turn: Turn, row: Any) -> str:
+    state = json.loads(row.state)
+    what = shorten((state.get("frame") or {}).get("goal") or state["text"], 80)
+    return f"• {row.id} {status(row.status, turn.lang)}: {what}"
 
 
 def _lines(turn: Turn, document: OrderDocument) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from swarm.channels.base import Channel
+from swarm.channels.voice.base import Transcriber
 from swarm.core.clock import Clock
 from swarm.core.message import InboundMessage
 from swarm.runtime.cards import Cards
@@ -32,8 +33,9 @@ class Front:
         home: Path,
         desks: Desks,
         channels: Mapping[str, Channel],
+        transcriber: Transcriber | None = None,
     ) -> None:
-        """Take the desks and the channels; nothing runs yet."""
+        """Take the desks, the channels and what hears voice notes; nothing runs yet."""
         queued = asyncio.Event()
         cards = Cards(clock=clock, people=desks.people, documents=desks.documents)
         self._hearing = Hearing(
@@ -44,6 +46,7 @@ class Front:
             home=home,
             queued=queued,
             after=desks.pause.refresh,
+            transcriber=transcriber,
         )
         self._sender = Sender(
             store=store,

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from swarm.channels.base import Channel
+from swarm.channels.voice.base import Transcriber
 from swarm.core.errors import InvalidInput, SwarmError, Transient, Unavailable
 from swarm.core.message import InboundFile, InboundKind, InboundMessage, Signal
 from swarm.core.text import slug
@@ -25,10 +26,17 @@ log = structlog.get_logger("swarm.inbox")
 
 POLL_S = 2.0
 """How often to look for what another process heard, in seconds."""
+GATHER_S = 0.02
 RETRY_S = 1.0
 """Wait before an update that broke its handler is tried again, in seconds; it grows each time."""
+HANDS = 4
+"""Messages acted on at the same moment. Each is one write; more would queue up before the writer, and
+whoever is to be told `received` would wait behind them."""
 MAX_FILE_BYTES = 20 * 1024 * 1024
 """Largest file taken from a person, whatever the platform would give."""
+
+MAX_VOICE_BYTES = 10 * 1024 * 1024
+"""Largest voice note that is decoded; a quarter of an hour as phones record it."""
 
 After = Callable[[], Awaitable[None]]
 
@@ -46,6 +54,7 @@ class Hearing:
         home: Path,
         queued: asyncio.Event,
         after: After,
+        transcriber: Transcriber | None = None,
     ) -> None:
         """Take what to hear with.
 
@@ -57,6 +66,7 @@ class Hearing:
             home: Fetched files are put below it.
             queued: Set where replies may wait in the outbox.
             after: Run after each handled update.
+            transcriber: Writes voice notes down; None leaves them unheard.
         """
         self._store = store
         self._inbox = inbox
@@ -65,8 +75,10 @@ class Hearing:
         self._home = home
         self._queued = queued
         self._after = after
+        self._transcriber = transcriber
         self._heard = asyncio.Event()
         self._busy: set[tuple[str, str]] = set()
+        self._hands = asyncio.Semaphore(HANDS)
         self._jobs: set[asyncio.Task[None]] = set()
 
     async def hear(self, message: InboundMessage) -> None:
@@ -82,6 +94,8 @@ class Hearing:
                 self._heard.clear()
                 rows = await self._store.aread(self._inbox.waiting)
                 self._share_out(rows)
+                # What is heard at nearly the same time is looked at together.
+                await asyncio.sleep(GATHER_S)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._heard.wait()
@@ -112,7 +126,7 @@ class Hearing:
 
     async def _handle(self, row: Any) -> None:
         """Handle one update to its end, over failures and a database that cannot be written."""
-        message = box.read(row)
+        message = box.read(await self._store.aread(lambda c: self._inbox.row(c, row.id)))
         pause_s = RETRY_S
         for _ in range(box.MAX_TRIES):
             try:
@@ -135,7 +149,8 @@ class Hearing:
     async def _try(self, row: Any, message: InboundMessage) -> Handled | None:
         try:
             message = await self._fetched(row.id, message)
-            return await self._store.awrite(lambda c: self._act(c, row.id, message))
+            async with self._hands:
+                return await self._store.awrite(lambda c: self._act(c, row.id, message))
         except (Transient, Unavailable):
             raise
         except SwarmError as error:
@@ -182,12 +197,15 @@ class Hearing:
             InvalidInput: A file is too large, or gone.
             Transient: Not now.
         """
-        if message.kind is not InboundKind.FILE:
+        is_voice = message.kind is InboundKind.VOICE and self._transcriber is not None
+        if message.kind is not InboundKind.FILE and not is_voice:
             return message
         channel = self._channels[message.channel]
         is_welcome = await self._store.aread(lambda c: self._chat.is_welcome(c, message))
         if not is_welcome:
             return message
+        if is_voice:
+            return await self._written_down(channel, message)
         most = min(channel.capabilities.file_bytes, MAX_FILE_BYTES)
         kept = []
         for file in message.files:
@@ -197,6 +215,18 @@ class Hearing:
             path = await asyncio.to_thread(self._keep, row_id, file, content)
             kept.append(replace(file, path=str(path)))
         return replace(message, files=tuple(kept))
+
+    async def _written_down(self, channel: Channel, message: InboundMessage) -> InboundMessage:
+        """Return a voice note with the words that the engine heard; the sound is not kept."""
+        assert self._transcriber is not None
+        most = min(channel.capabilities.file_bytes, MAX_VOICE_BYTES)
+        words = []
+        for file in message.files:
+            content = await channel.fetch(file, most=most)
+            if len(content) > most:
+                raise InvalidInput(f"{file.name} has more than {most // 1024**2} MiB.")
+            words.append(await self._transcriber.transcribe(content, name=file.name))
+        return replace(message, text=" ".join(filter(None, words)))
 
     def _keep(self, row_id: int, file: InboundFile, content: bytes) -> Path:
         folder = self._home / "incoming" / str(row_id)

@@ -5,6 +5,7 @@ later by whoever works: the acting and the mark `done` are one commit, so a cras
 cannot make an order twice or lose it.
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -38,10 +39,18 @@ class Inbox:
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._turn = asyncio.Lock()
 
     async def take(self, message: InboundMessage) -> bool:
-        """Store an update; False where it is known already. On disk when it returns."""
-        return await self._store.awrite(lambda connection: self._insert(connection, message))
+        """Store an update; False where it is known already. On disk when it returns.
+
+        What is taken at the same time is stored in the order in which it was brought.
+        """
+        if self._store.is_sqlite:
+            # One writer keeps the order, and many updates share a commit.
+            return await self._store.awrite(lambda connection: self._insert(connection, message))
+        async with self._turn:
+            return await self._store.awrite(lambda connection: self._insert(connection, message))
 
     def _insert(self, connection: Connection, message: InboundMessage) -> bool:
         known = _find(connection, message, message.update_id)
@@ -72,10 +81,18 @@ class Inbox:
         connection.execute(insert)
         return True
 
-    def waiting(self, connection: Connection, *, limit: int = 500) -> Sequence[Any]:
-        """Return the rows that nobody handled yet, in the order in which they were heard."""
-        query = sa.select(inbox).where(inbox.c.state == NEW).order_by(inbox.c.id).limit(limit)
+    def waiting(self, connection: Connection, *, limit: int = 2_000) -> Sequence[Any]:
+        """Return where the rows that nobody handled yet belong (id, channel, chat_id), in their order.
+
+        Read whenever something is heard, so without what was said.
+        """
+        columns = (inbox.c.id, inbox.c.channel, inbox.c.chat_id)
+        query = sa.select(*columns).where(inbox.c.state == NEW).order_by(inbox.c.id).limit(limit)
         return connection.execute(query).all()
+
+    def row(self, connection: Connection, row_id: int) -> Any:
+        """Return one row whole."""
+        return connection.execute(sa.select(inbox).where(inbox.c.id == row_id)).one()
 
     def begin(self, connection: Connection, row_id: int) -> bool:
         """Say that a row is about to be handled; False where that was done already."""

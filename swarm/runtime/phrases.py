@@ -94,6 +94,10 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "What is meant by this, while {order} waits for you?",
         "Que voulez-vous dire, alors que {order} vous attend ?",
     ),
+    "not_shown": (
+        "Something is on its way to you: read it first, then say so.",
+        "Un message arrive : lisez-le d'abord, puis répondez.",
+    ),
     "which": (
         "Several things wait for you: reply to the one you mean, or name it.\n{list}",
         "Plusieurs choses vous attendent : répondez à celle qui convient, ou nommez-la.\n{list}",
@@ -136,6 +140,20 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "I cannot hear voice notes here: please write it.",
         "Je n'entends pas les messages vocaux ici : écrivez-le.",
     ),
+    "voice_heard": (
+        "🎙 I heard:\n“{text}”\nIs that the order?",
+        "🎙 J'ai entendu :\n« {text} »\nEst-ce la commande ?",
+    ),
+    "voice_run": ("▶️ Run", "▶️ Lancer"),
+    "voice_fix": ("✏️ Fix", "✏️ Corriger"),
+    "voice_say": (
+        "Write it as it should be: your next message is the order. /never_mind leaves it.",
+        "Écrivez-le comme il faut : votre prochain message sera la commande. /never_mind l'annule.",
+    ),
+    "voice_empty": (
+        "I heard no words in that note: say it again, or write it.",
+        "Je n'ai entendu aucun mot : redites-le, ou écrivez-le.",
+    ),
     "file_kept": (
         "I have {name}. What should I do with it? Your next message is the order.",
         "J'ai {name}. Que dois-je en faire ? Votre prochain message sera la commande.",
@@ -146,6 +164,14 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "Je ne sais pas si ce message vous est parvenu :\n« {text} »\nLe renvoyer ?",
     ),
     "sent_again": ("It is sent again.", "Il est renvoyé."),
+    "effect_unknown": (
+        "⚠️ I cannot tell whether this happened ({order}): {who} had begun `{tool}` when the machine "
+        "stopped.\n```\n{arguments}\n```\nI do not do it again by myself. Look whether it was done: if "
+        "not, reply to this message with what is to be done now.",
+        "⚠️ Je ne sais pas si ceci a eu lieu ({order}) : {who} avait commencé `{tool}` quand la machine "
+        "s'est arrêtée.\n```\n{arguments}\n```\nJe ne le refais pas de moi-même. Vérifiez si c'est fait : "
+        "sinon, répondez à ce message par ce qu'il faut faire.",
+    ),
     "good": ("Good.", "Bien."),
     "thanks_feedback": ("Noted, thank you.", "Noté, merci."),
     "broke": (

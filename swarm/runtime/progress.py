@@ -13,13 +13,12 @@ from sqlalchemy.engine import Connection
 from swarm.channels.base import Channel
 from swarm.core.clock import Clock, iso
 from swarm.core.message import OutboundKind, OutboundMessage, Signal, SignalKind
-from swarm.core.order import OrderStatus, TaskStatus
+from swarm.core.order import OrderStatus, TaskState, TaskStatus
 from swarm.core.text import shorten
-from swarm.runtime import records
-from swarm.runtime.outbox import coalesce
+from swarm.runtime.outbox import coalesce, put
 from swarm.runtime.phrases import say
 from swarm.store.database import Store
-from swarm.store.tables import orders
+from swarm.store.tables import orders, tasks
 
 log = structlog.get_logger("swarm.progress")
 
@@ -28,6 +27,8 @@ LOOK_S = 1.0
 TYPING_S = 4.5
 """How often the sign is renewed; Telegram shows it for five seconds."""
 TASKS_SHOWN = 30
+MILESTONES = 4
+"""In how many steps work is told of where nothing can be edited: a quarter each."""
 SIGNS = {
     TaskStatus.PLANNED: "▫️",
     TaskStatus.WORKING: "⏳",
@@ -50,12 +51,17 @@ class Progress:
         channels: Mapping[str, Channel],
         queued: asyncio.Event,
     ) -> None:
-        """Take the channels; those that cannot edit are left alone."""
+        """Take the channels; where nothing can be edited, only milestones are told."""
         self._store = store
         self._clock = clock
-        self._channels = {n: c for n, c in channels.items() if c.capabilities.has_edits}
+        self._channels = {
+            n: c
+            for n, c in channels.items()
+            if c.capabilities.has_edits or not c.capabilities.is_local
+        }
         self._queued = queued
         self._shown: dict[tuple[str, int], str] = {}
+        self._told: set[str] = set()
         self._typed: dict[tuple[str, str, str | None], float] = {}
 
     async def run(self) -> None:
@@ -68,7 +74,11 @@ class Progress:
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
-        rows = await self._store.aread(self._at_work)
+        found = await self._store.aread(self._at_work)
+        rows = [(r, text) for r, text in found if self._channels[r.channel].capabilities.has_edits]
+        for row, text in found:
+            if not self._channels[row.channel].capabilities.has_edits:
+                await self._tell(row, text)
         alive = {(row.id, row.segment) for row, _ in rows}
         for gone in self._shown.keys() - alive:
             await self._store.awrite(partial(self._close, order_id=gone[0], segment=gone[1]))
@@ -90,6 +100,26 @@ class Progress:
         ).all()
         return [(row, text_of(connection, row)) for row in rows]
 
+    async def _tell(self, row: Any, text: str) -> None:
+        """Tell how far work is, once for each step, and that somebody is at it."""
+        step = await self._store.aread(partial(step_of, row=row))
+        key = f"milestone/{row.id}/{row.segment}/{step}"
+        if step is not None and key not in self._told:
+            self._told.add(key)
+            message = OutboundMessage(
+                channel=row.channel,
+                chat_id=row.chat_id,
+                thread_id=row.thread_id,
+                kind=OutboundKind.PROGRESS,
+                text=text,
+                order_id=row.id,
+                is_silent=True,
+            )
+            now = iso(self._clock.now())
+            await self._store.awrite(lambda c: put(c, dedupe_key=key, message=message, now=now))
+            self._queued.set()
+        await self._type(row)
+
     def _put(self, connection: Connection, row: Any, text: str) -> None:
         message = OutboundMessage(
             channel=row.channel,
@@ -104,14 +134,15 @@ class Progress:
         coalesce(connection, message=message, now=iso(self._clock.now()))
 
     def _close(self, connection: Connection, order_id: str, segment: int) -> None:
-        """Show the last state of a segment that ended."""
-        row = connection.execute(sa.select(orders).where(orders.c.id == order_id)).first()
+        """Show the last state of a segment that ended; what follows it has a message of its own."""
+        row = connection.execute(
+            sa.select(orders).where(orders.c.id == order_id, orders.c.segment == segment)
+        ).first()
         if row is None:
             return
         text = text_of(connection, row)
         if text != self._shown.get((order_id, segment)):
-            ended = row._asdict() | {"segment": segment}
-            self._put(connection, _Row(ended), text)
+            self._put(connection, row, text)
             self._queued.set()
 
     async def _type(self, row: Any) -> None:
@@ -126,16 +157,23 @@ class Progress:
         await channel.signal(Signal(SignalKind.TYPING, row.chat_id, thread_id=row.thread_id))
 
 
-class _Row:
-    """A row with one column changed."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__.update(values)
-
-
 def slot_of(order_id: str, segment: int) -> str:
     """Name the one message that shows how a segment goes."""
     return f"progress/{order_id}/{segment}"
+
+
+def step_of(connection: Connection, row: Any) -> int | None:
+    """Return how many steps of `MILESTONES` an order's tasks are through; None without a plan.
+
+    The last step is not told: the delivery tells it.
+    """
+    plan = json.loads(row.state).get("plan")
+    if not plan:
+        return None
+    over = (TaskStatus.ACCEPTED, TaskStatus.REJECTED, TaskStatus.FAILED, TaskStatus.SKIPPED)
+    done = sum(status in over for status in _at_work(connection, row).values())
+    step = MILESTONES * done // max(len(plan["tasks"]), 1)
+    return step if step < MILESTONES else None
 
 
 def text_of(connection: Connection, row: Any) -> str:
@@ -146,13 +184,22 @@ def text_of(connection: Connection, row: Any) -> str:
     if not plan:
         return say("thinking", language, order=row.id)
     goal = (state.get("frame") or {}).get("goal") or ""
-    live = records.task_states(connection, row.id)
+    live = _at_work(connection, row)
     stored = state.get("tasks") or {}
     lines = [say("working_on", language, order=row.id, goal=shorten(goal, 200))]
     for task in plan["tasks"][:TASKS_SHOWN]:
         known = live.get(task["id"])
         value = (stored.get(task["id"]) or {}).get("status", "planned")
-        status = known.status if known is not None else TaskStatus(value)
+        status = known if known is not None else TaskStatus(value)
         lines.append(f"{SIGNS[status]} {task['id']} {task['role']}: {shorten(task['title'], 60)}")
     left = len(plan["tasks"]) - TASKS_SHOWN
     return "\n".join([*lines, f"… +{left}"] if left > 0 else lines)
+
+
+def _at_work(connection: Connection, row: Any) -> dict[str, TaskStatus]:
+    """Return how the tasks of this segment stand; what an older plan's came to says nothing here."""
+    query = sa.select(tasks.c.task_id, tasks.c.state).where(
+        tasks.c.order_id == row.id, tasks.c.segment == row.segment
+    )
+    found = connection.execute(query)
+    return {task.task_id: TaskState.model_validate_json(task.state).status for task in found}

@@ -35,6 +35,7 @@ from swarm.runtime.embedding import paid_by
 from swarm.runtime.engine import TASK
 from swarm.runtime.recalling import of_customer
 from swarm.runtime.tasks import ASSUME, reason_of, write_ask
+from swarm.runtime.unknowns import tell_unknown_effects
 from swarm.runtime.wording import episode, plan_card
 
 log = structlog.get_logger("swarm.segments")
@@ -325,6 +326,7 @@ class OrderDesk:
                 release_holds(connection, self._order.id)
                 text, key = episode(state, status, reason), f"episode/{self._order.segment}"
                 self._remember(connection, text, MemoryKind.EPISODE, key)
+            tell_unknown_effects(connection, self._order, state, now=now)
             outbox.announce(connection, self._order, status, reason, state, now=now, files=files)
             write_usage(connection, used)
 

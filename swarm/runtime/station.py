@@ -1,14 +1,14 @@
 """What channels ask of the company: leases, so that one listens alone, and how they fare."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from swarm.core.clock import Clock, iso
+from swarm.core.clock import Clock, iso, parse_iso
 from swarm.store.database import Store
-from swarm.store.tables import channel_health, leases
+from swarm.store.tables import asks, channel_health, inbox, leases, outbox
 
 
 class DatabaseStation:
@@ -45,6 +45,41 @@ class DatabaseStation:
                 leases.delete().where(leases.c.name == name, leases.c.owner == self._owner)
             )
         )
+
+    async def last_heard(self, channel: str, chat_id: str) -> datetime | None:
+        """Return when somebody last wrote in a chat; None where nobody ever did."""
+        query = sa.select(sa.func.max(inbox.c.received_at)).where(
+            inbox.c.channel == channel, inbox.c.chat_id == chat_id
+        )
+        newest = await self._store.aread(lambda c: c.execute(query).scalar())
+        return parse_iso(newest) if newest else None
+
+    async def undelivered(self, channel: str, message_id: str, *, why: str, is_late: bool) -> None:
+        """Write down that a message which the platform took did not arrive."""
+        await self._store.awrite(lambda c: self._undelivered(c, channel, message_id, why, is_late))
+
+    def _undelivered(
+        self, connection: Connection, channel: str, message_id: str, why: str, is_late: bool
+    ) -> None:
+        row = connection.execute(
+            sa.select(outbox).where(
+                outbox.c.channel == channel,
+                outbox.c.sent_id == message_id,
+                outbox.c.state == "sent",
+            )
+        ).first()
+        if row is None:
+            return
+        again = {"state": "pending", "sent_id": None, "not_before": iso(self._clock.now())}
+        values = again if is_late else {"state": "refused"}
+        connection.execute(
+            outbox.update().where(outbox.c.id == row.id).values(error=why[:500], **values)
+        )
+        if row.ask_id is None and row.card != "waiting":
+            return
+        which = asks.c.id == row.ask_id if row.ask_id else asks.c.order_id == row.order_id
+        # What did not arrive was not asked.
+        connection.execute(asks.update().where(which, asks.c.state == "open").values(shown_at=None))
 
     async def note(self, channel: str, account: str, *, is_well: bool, detail: str) -> None:
         """Write down how a channel fares."""

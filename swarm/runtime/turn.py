@@ -50,6 +50,8 @@ class Desks:
     """Name and title of each role of the company."""
     groups: frozenset[str] = frozenset()
     """Chats of several people in which the company listens."""
+    hears_voice: bool = False
+    """Whether an engine writes voice notes down before they are brought here."""
 
 
 @dataclass(frozen=True, slots=True)

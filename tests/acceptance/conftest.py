@@ -15,6 +15,11 @@ from tests.acceptance.at_work import AtWork, at_work, provider_of, settings_of
 Open = Callable[..., AbstractAsyncContextManager[AtWork]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the transcript of the day on the phone be written anew."""
+    parser.addoption("--write-transcript", action="store_true", default=False)
+
+
 @pytest.fixture(scope="session")
 def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home just set up; tests copy it, since setting up takes half a second."""

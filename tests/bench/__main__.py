@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swarm.core.clock import parse_iso
-from tests.bench import audit, memory, policy, reports, sandbox
+from tests.bench import audit, memory, policy, reports, sandbox, telegram
 
 ROOT = Path(__file__).resolve().parents[2]
 SWARM = Path(sys.executable).parent / "swarm"
@@ -190,6 +190,7 @@ def main() -> None:
             **audit.measure(),
             **memory.measure(),
             **reports.measure(),
+            **telegram.measure(),
         }
     document = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", **numbers}
     (ROOT / "bench.json").write_text(json.dumps(document, indent=2) + "\n")

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from bisect import bisect_left
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import connect
@@ -60,7 +60,8 @@ async def run(home: Path, load: Load, provider_url: str) -> dict[str, Any]:
             first = len(server.requests)
             rss = await asyncio.to_thread(rss_kib, process.pid)
             said = await speak(server, people, load, load.seconds)
-            await server.drained(timeout_s=60)
+            with suppress(TimeoutError):
+                await server.drained(timeout_s=60)
             grown = (await asyncio.to_thread(rss_kib, process.pid) - rss) / 1024
             found = figures(server, home, said, first)
             return found | {"telegram_rss_growth_mib": round(grown, 1)}
@@ -110,7 +111,9 @@ def figures(
     polls = [r for r in server.requests[first:] if r.method.lower() == "getupdates"]
     offsets = [record.call.integer("offset") for record in polls]
     acknowledged = [
-        (polls[bisect_left(offsets, number + 1)].at - at) * 1_000 for number, at in said.items()
+        (polls[place].at - at) * 1_000
+        for number, at in said.items()
+        if (place := bisect_left(offsets, number + 1)) < len(polls)
     ]
     with closing(connect(home / "swarm.db")) as database:
         stored = database.execute("SELECT COUNT(*) FROM inbox").fetchone()[0]
@@ -118,6 +121,7 @@ def figures(
         orders = database.execute("SELECT COUNT(*) FROM orders").fetchone()[0]
     return {
         "telegram_messages": len(said),
+        "telegram_never_acknowledged": len(said) - len(acknowledged),
         "telegram_ack_ms_p50": round(statistics.median(acknowledged), 1),
         "telegram_ack_ms_p95": round(statistics.quantiles(acknowledged, n=20)[18], 1),
         "telegram_ack_ms_max": round(max(acknowledged), 1),

@@ -10,13 +10,28 @@ from typing import Any
 import sqlalchemy as sa
 
 from swarm.app import App
+from swarm.core.clock import Clock
+from swarm.runtime.progress import LOOK_S
 from swarm.settings import load
 from swarm.store.tables import inbox, orders, outbox
-from tests.acceptance.at_work import settings_of
+from tests.acceptance.at_work import ONE_TASK, called, script, settings_of
 from tests.servers.provider import ScriptedProvider
+from tests.servers.replies import Body, Reply
 
 START_S = 40.0
 """Longest wait for the first answer: a first start of the engine is slow."""
+
+
+def unhurried(**options: Any) -> ScriptedProvider:
+    """Return a provider whose worker takes its time, so that progress can be seen."""
+    play = script(ONE_TASK, **options)
+
+    def answer(request: Body) -> Body | Reply:
+        made = play(request)
+        is_first = bool(request.get("tools")) and not called(request)
+        return Reply(made, delay_s=LOOK_S * 1.6) if is_first else made
+
+    return ScriptedProvider(answer)
 
 
 @dataclass
@@ -54,12 +69,17 @@ class Company:
 
 @contextlib.asynccontextmanager
 async def company_on(
-    channel: str, home: Path, provider: ScriptedProvider, **settings: str
+    channel: str,
+    home: Path,
+    provider: ScriptedProvider,
+    *,
+    clock: Clock | None = None,
+    **settings: str,
 ) -> AsyncIterator[Company]:
     """Open a company on one channel for the length of a block."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(provider)
-        app = App(load(settings_of(home, provider.url, channels="[]", **settings)))
+        app = App(load(settings_of(home, provider.url, channels="[]", **settings)), clock=clock)
         stack.callback(app.close)
         app.initialise()
         await stack.enter_async_context(working(app, channel))

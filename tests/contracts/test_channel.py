@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,8 +15,12 @@ from swarm.channels.base import Channel
 from swarm.channels.console import ConsoleChannel
 from swarm.channels.fake import FakeChannel
 from swarm.channels.registry import CHANNELS
+from swarm.channels.slack.channel import SlackChannel
+from swarm.channels.slack.config import SlackConfig
 from swarm.channels.telegram.channel import TelegramChannel
 from swarm.channels.telegram.config import TelegramConfig
+from swarm.channels.whatsapp.channel import WhatsAppChannel
+from swarm.channels.whatsapp.config import WhatsAppConfig
 from swarm.core.errors import InvalidInput
 from swarm.core.message import (
     InboundFile,
@@ -25,7 +30,9 @@ from swarm.core.message import (
     Signal,
     SignalKind,
 )
+from tests.servers.slack import SlackServer
 from tests.servers.telegram import TelegramServer
+from tests.servers.whatsapp import WhatsAppServer
 
 CHAT = 4711
 
@@ -74,7 +81,56 @@ async def telegram() -> AsyncIterator[Line]:
         )
 
 
-MAKERS = {"console": console, "fake": fake, "telegram": telegram}
+@asynccontextmanager
+async def slack() -> AsyncIterator[Line]:
+    async with SlackServer() as server:
+        ada = server.person("Ada")
+        chat = ada.chat()
+        config = SlackConfig(
+            bot_token=SecretStr(server.bot_token),
+            app_token=SecretStr(server.app_token),
+            base_url=server.base_url,
+        )
+        yield Line(
+            SlackChannel(config),
+            ada.says,
+            lambda: "\n".join(m.shown for m in chat.from_bot),
+            chat_id=chat.id,
+        )
+
+
+@asynccontextmanager
+async def whatsapp() -> AsyncIterator[Line]:
+    async with WhatsAppServer() as server:
+        ada = server.person("Ada")
+        server.windows[ada.id] = server.now()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        config = WhatsAppConfig(
+            token=SecretStr(server.token),
+            phone_id=server.phone_id,
+            app_secret=SecretStr(server.app_secret),
+            verify_token=SecretStr(server.verify_token),
+            base_url=server.base_url,
+            listen=f"127.0.0.1:{port}",
+        )
+        server.webhook_url = f"http://127.0.0.1:{port}/whatsapp"
+        yield Line(
+            WhatsAppChannel(config),
+            ada.says,
+            lambda: "\n".join(m.text for m in ada.chat.sent),
+            chat_id=ada.id,
+        )
+
+
+MAKERS = {
+    "console": console,
+    "fake": fake,
+    "slack": slack,
+    "telegram": telegram,
+    "whatsapp": whatsapp,
+}
 COVERED_ELSEWHERE: frozenset[str] = frozenset(CHANNELS.names()) - MAKERS.keys()
 """Channels that need a server; their own tests hold them to these sentences."""
 

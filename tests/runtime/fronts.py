@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from swarm.app import App
 from swarm.channels.base import Capabilities
 from swarm.channels.fake import FakeChannel
+from swarm.channels.voice.base import Transcriber
 from swarm.core.clock import iso
 from swarm.core.message import InboundKind, OutboundMessage, SignalKind
 from swarm.core.order import (
@@ -203,6 +204,7 @@ async def desk(
     *,
     channel: FakeChannel | None = None,
     has_founder: bool = True,
+    transcriber: Transcriber | None = None,
     **settings: str,
 ) -> AsyncIterator[Desk]:
     """Open a company's front for the length of a block."""
@@ -212,6 +214,8 @@ async def desk(
     engine = FakeEngine()
     app.initialise()
     app.__dict__["engine"] = engine
+    if transcriber is not None:
+        app.__dict__["transcriber"] = transcriber
     channel = channel or FakeChannel(name="phone", clock=clock, capabilities=PHONE)
     if has_founder:
         app.store.write(lambda c: admit(app, c, ADA, PersonRole.FOUNDER))

@@ -165,9 +165,12 @@ class TelegramChannel:
             pause, conflict = PAUSE_S[0], CONFLICT_S[0]
             last = self._clock.monotonic()
             await self._note(True, "polls")
-            for update in updates:
-                await hear(reader.read(update, at=self._clock.now()))
-                offset = int(update["update_id"]) + 1
+            # Begun in their order and waited for as one: they share a flush of the disk. Where one
+            # cannot be stored the offset stays, and all of them come again.
+            heard = [hear(reader.read(update, at=self._clock.now())) for update in updates]
+            await asyncio.gather(*heard)
+            if updates:
+                offset = int(updates[-1]["update_id"]) + 1
 
     async def _poll(self, line: "Line", offset: int | None) -> list[dict[str, Any]]:
         poll_s = self._config.poll_s

@@ -2,24 +2,15 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
+from swarm.channels.mistakes import Mistake
 from swarm.channels.telegram.config import TelegramConfig
 from swarm.core.registry import Registry
 
 PARTS = Registry("part of telegram", {"line": "swarm.channels.telegram.vendor:Line"})
 _TOKEN = re.compile(r"\d{3,}:[A-Za-z0-9_-]{20,}")
 MANY_PENDING = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing that was looked at; without a remedy it is as it should be."""
-
-    text: str
-    remedy: str = ""
-    is_fatal: bool = False
 
 
 async def diagnose(config: TelegramConfig, *, has_founder: bool) -> AsyncIterator[Mistake]:

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from swarm.app import App
+from swarm.core.ids import Ids
 from swarm.settings import load
 from swarm.store.tables import inbox, orders, outbox
 from tests.acceptance.at_work import provider_of, settings_of
@@ -76,6 +77,7 @@ async def chatting(
     *,
     server: TelegramServer | None = None,
     has_founder: bool = True,
+    ids: Ids | None = None,
     **settings: str,
 ) -> AsyncIterator[Chatting]:
     """Open a company on Telegram for the length of a block; Ada is its founder."""
@@ -96,7 +98,7 @@ async def chatting(
         }
         if has_founder:
             given["telegram__founders"] = str(ada.id)
-        app = App(load(settings_of(home, provider.url, **(given | settings))))
+        app = App(load(settings_of(home, provider.url, **(given | settings))), ids=ids)
         stack.callback(app.close)
         app.initialise()
         await stack.enter_async_context(working(app))

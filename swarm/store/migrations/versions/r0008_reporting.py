@@ -229,7 +229,7 @@ def _keep_facts() -> None:
     for name, event, when, old, new in (
         ("first", "INSERT", "NEW.kind <> ''", "''", "NEW"),
         ("move", "UPDATE OF kind", "OLD.kind <> NEW.kind", "OLD.kind", "NEW"),
-        ("lose", "DELETE", "0", "OLD.kind", ""),
+        ("lose", "DELETE", "OLD.kind <> ''", "OLD.kind", ""),
     ):
         of_order = f"order_id = {new or 'OLD'}.order_id AND ledger.state <> 'intent'"
         take = _days_of(of_order, "-", old)
