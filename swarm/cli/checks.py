@@ -7,11 +7,12 @@ import platform
 import shutil
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -33,6 +34,8 @@ from swarm.store.audit import verify
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
 from swarm.store.tables import effects, inbox, ledger, orders, outbox
+
+T = TypeVar("T")
 
 LEAST_PYTHON = (3, 11)
 MOST_CHECKED = 50_000
@@ -157,7 +160,7 @@ def _price(app: App, model: str) -> Finding:
 
 
 def _sandbox(app: App) -> Iterator[Finding]:
-    choice = asyncio.run(choose())
+    choice = _awaited(choose())
     if choice.sandbox is not None:
         yield Finding("sandbox", Level.OK, choice.detail)
         return
@@ -318,11 +321,17 @@ def _facts(app: App, connection: Connection, channel: str) -> dict[str, bool]:
     }
 
 
+def _awaited(job: Coroutine[Any, Any, T]) -> T:
+    """Run a job to its end, also where a loop is running already: in a thread of its own."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, job).result()
+
+
 def _found(name: str, mistakes: AsyncIterator[Mistake]) -> Iterator[Finding]:
     async def look() -> list[Mistake]:
         return [found async for found in mistakes]
 
-    for found in asyncio.run(look()):
+    for found in _awaited(look()):
         level = Level.PROBLEM if found.is_fatal else Level.WARNING
         yield Finding(name, level if found.remedy else Level.OK, found.text, found.remedy)
 

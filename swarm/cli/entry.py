@@ -67,12 +67,6 @@ COMMANDS: dict[str, Command] = {
             "schema": "Print the JSON Schema of a document.",
         },
     ),
-    "record": Command(
-        "swarm.cli.recordings:record", "Record a finished order, to be played again.", "Proof"
-    ),
-    "replay": Command(
-        "swarm.cli.recordings:replay", "Play recorded orders again, with no network.", "Proof"
-    ),
     "baseline": Command(
         "swarm.cli.baseline:baseline",
         "What people would have needed: show, compare, predict, calibrate.",
@@ -101,6 +95,21 @@ COMMANDS: dict[str, Command] = {
     ),
     "audit": Command(
         "swarm.cli.audit:audit", "Check, export and sign the record of who did what.", "Books"
+    ),
+    "record": Command(
+        "swarm.cli.recordings:record", "Record a finished order, to be played again.", "Proof"
+    ),
+    "replay": Command(
+        "swarm.cli.recordings:replay", "Play recorded orders again, with no network.", "Proof"
+    ),
+    "eval": Command(
+        "swarm.cli.evaluating:evaluate", "Run scenarios offline and grade what they left.", "Proof"
+    ),
+    "explain": Command(
+        "swarm.cli.evaluating:explain", "Say where an order first went wrong, and why.", "Proof"
+    ),
+    "import-trace": Command(
+        "swarm.cli.evaluating:import_trace", "Turn another program's trace into a cassette.", "Proof"
     ),
     "skills": Command(
         "swarm.cli.skills:skills", "List skills; show, approve and revoke your own.", "Tools"

@@ -7,8 +7,7 @@ A place is what a role does for an order: `frame`, `plan`, `deliver`, and for ea
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +15,7 @@ from swarm.core.chat import ModelRequest, RawAnswer
 from swarm.core.errors import Refused, Transient
 from swarm.core.lane import LANE
 from swarm.core.usage import Usage
+from swarm.evals.causal import CausalClock
 from swarm.llm.base import Capabilities
 
 MISSING = "not_authored"
@@ -32,6 +32,9 @@ _FAULTS: Mapping[str, str] = {
     "cut": "cut",
     "unreachable": "unreachable",
 }
+
+
+Fault: TypeAlias = Literal["429", "503", "500", "timeout", "cut", "unreachable", "garbage"]
 
 
 class Call(BaseModel):
@@ -60,7 +63,7 @@ class Turn(BaseModel):
     """Several tools at once."""
     refuse: str | None = None
     """The words in which the model refuses."""
-    fault: Literal["429", "503", "500", "timeout", "cut", "unreachable", "garbage"] | None = None
+    fault: Fault | None = None
     """The provider fails instead; `garbage` is an answer that is none."""
     times: int = Field(default=1, ge=1, le=50)
     stop: Literal["stop", "length", "content_filter"] | None = None
@@ -99,22 +102,19 @@ class AuthoredLLM:
         self,
         answers: Mapping[str, Mapping[str, Iterable[Turn]]],
         *,
-        now: Callable[[], datetime],
-        pass_time: Callable[[datetime], None],
+        clock: CausalClock,
         before: Callable[[str, str], Any] | None = None,
     ) -> None:
         """Take the answers.
 
         Args:
             answers: By order id and place.
-            now: Tells the time to the task that asks.
-            pass_time: Told when an answer came, in the task that asked.
+            clock: Goes on by what each answer takes.
             before: Awaited with order and place before each answer; it may let the process die.
         """
         self.misses: list[str] = []
         self.served = 0
-        self._now = now
-        self._pass_time = pass_time
+        self._clock = clock
         self._before = before
         self._left: dict[tuple[str, str], list[Turn]] = defaultdict(list)
         for order_id, places in answers.items():
@@ -165,8 +165,8 @@ class AuthoredLLM:
         """Do nothing: there is nothing open."""
 
     def _answer(self, turn: Turn, request: ModelRequest) -> RawAnswer:
-        if turn.fault in _FAULTS:
-            self._pass_time(self._now() + timedelta(seconds=FIRST_TOKEN_S))
+        if turn.fault is not None and turn.fault in _FAULTS:
+            self._clock.pass_time(LANE.get(), FIRST_TOKEN_S)
             raise Transient(
                 f"the provider failed ({turn.fault})",
                 kind=_FAULTS[turn.fault],
@@ -176,7 +176,9 @@ class AuthoredLLM:
         usage = _usage(turn, request, message)
         written = usage.get("completion_tokens", 0) if usage else 0
         latency_s = round(FIRST_TOKEN_S + written / TOKENS_PER_S, 3)
-        self._pass_time(self._now() + timedelta(seconds=latency_s))
+        self._clock.pass_time(LANE.get(), latency_s)
+        if request.schema_name == "plan" and turn.document:
+            self._clock.learn_plan(LANE.get(), _needs(turn.document))
         model = turn.model or request.model
         stop = turn.stop or ("tool_calls" if "tool_calls" in message else "stop")
         choice = {"index": 0, "message": message, "finish_reason": stop}
@@ -194,6 +196,17 @@ class AuthoredLLM:
             latency_s=latency_s,
             raw_usage=usage,
         )
+
+
+def _needs(plan: Mapping[str, Any]) -> list[list[int]]:
+    """Return which earlier tasks each task of a plan builds on; nothing where it says nonsense."""
+    tasks = plan.get("tasks")
+    found = []
+    for task in tasks if isinstance(tasks, list) else []:
+        earlier = task.get("depends_on") if isinstance(task, dict) else None
+        numbers = earlier if isinstance(earlier, list) else []
+        found.append([number for number in numbers if isinstance(number, int)])
+    return found
 
 
 def _message(turn: Turn) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,18 @@ from swarm.core.message import InboundMessage
 from swarm.core.order import OrderStatus
 from swarm.core.origin import Origin
 from swarm.evals.authored import AuthoredLLM
+from swarm.evals.causal import CausalClock
 from swarm.evals.scenario import OrderScript, Remembered, Scenario, Word
-from swarm.evals.stage import ReplayClock
 from swarm.ledger.book import FAILED, USED
+from swarm.ledger.prices import PriceBook
 from swarm.memory.base import Detail, MemoryKind, Scope, Viewer
 from swarm.runtime.intake import Wish
-from swarm.runtime.recalling import MemoryRecaller, Remembered as Recalled
+from swarm.runtime.recalling import MemoryRecaller
+from swarm.runtime.recalling import Remembered as Recalled
+from swarm.sandbox.base import Sandbox
 from swarm.settings import Environment, Settings
 from swarm.store.tables import ledger
-from swarm.tools.base import Tool, ToolContext, ToolResult
+from swarm.tools.base import Effect, Tool, ToolContext, ToolResult
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 """When every authored order comes: a Monday, on which all prices of the book hold."""
@@ -88,9 +91,10 @@ class ScriptIds:
 
     def new(self, prefix: str) -> str:
         """Return the next identifier of its kind."""
-        number = self._counts[prefix] = self._counts.get(prefix, 0) + 1
+        number = self._counts.get(prefix, 0)
+        self._counts[prefix] = number + 1
         if prefix == "o":
-            return order_id_of(number)
+            return order_id_of(number + 1)
         return prefix + _signs(self._run, 2) + _signs(number, 5)
 
     def nonce(self) -> str:
@@ -116,6 +120,21 @@ class _Pages:
         return ToolResult(f"URL: {args.url}\n\n{self._pages[args.url]}", origin=Origin.WEB)
 
 
+class _Sandboxed:
+    """A tool that runs commands, with the sandbox that was chosen before the network was closed."""
+
+    def __init__(self, tool: Tool, sandbox: Sandbox | None) -> None:
+        self._tool = tool
+        self._sandbox = sandbox
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tool, name)
+
+    async def run(self, args: Any, context: ToolContext) -> Any:
+        """Run the command where it can do no harm."""
+        return await self._tool.run(args, replace(context, sandbox=self._sandbox))
+
+
 class _Memory:
     """The company's memory, which exists only once the app does."""
 
@@ -139,6 +158,7 @@ class Performance:
         home: Path,
         *,
         run: int = 0,
+        sandbox: Sandbox | None = None,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Take a scenario and the folder that becomes, or already is, its company's home.
@@ -147,6 +167,8 @@ class Performance:
             scenario: What is performed.
             home: The home.
             run: How many processes worked this home before.
+            sandbox: Where commands run; its self-test listens, so it is made before the network
+                is closed.
             before: Awaited before every model call; it may end the process.
 
         Raises:
@@ -155,18 +177,17 @@ class Performance:
         self._scenario = scenario
         self._home = home
         self._crash = before
+        self._sandbox = sandbox
         self._scripts = {order_id_of(n): s for n, s in enumerate(scenario.orders, start=1)}
-        self._clock = ReplayClock(START)
-        self._latest = START
+        self._clock = CausalClock(START)
         self._broken_in: set[str] = set()
         self._ids = ScriptIds(run)
         self._ended = {order_id: asyncio.Event() for order_id in self._scripts}
         self._talk = asyncio.Lock()
         self._environment = environment_of(scenario, home)
         self.llm = AuthoredLLM(
-            {order_id: script.answers for order_id, script in self._scripts.items()},
-            now=self._clock.now,
-            pass_time=self._pass_time,
+            {order_id: script.turns for order_id, script in self._scripts.items()},
+            clock=self._clock,
             before=self._before,
         )
         self.performed = Performed(tuple(self._scripts))
@@ -189,9 +210,19 @@ class Performance:
         finally:
             await self._stop()
         done = self.performed
+        if self.llm.misses or self.llm.leftover:
+            done.problems += await asyncio.to_thread(self._standing)
         done.problems += [*self.llm.misses, *(f"left over: {p}" for p in self.llm.leftover)]
         done.calls, done.wall_s = self.llm.served, time.perf_counter() - started
         return done
+
+    def _standing(self) -> list[str]:
+        """Say where the orders stand, which tells why answers are missing or left over."""
+        return [
+            f"{document.id} is {document.status.value}"
+            + (f": {document.reason.text}" if document.reason else "")
+            for document in map(self.app.documents.order, self._scripts)
+        ]
 
     def _open(self) -> App:
         fixtures = self._scenario.company
@@ -201,14 +232,17 @@ class Performance:
             recaller=_Memory(lambda: self.app),
             wrap=self._wrap,
             new_nonce=self._ids.nonce,
-            has_sandbox=True,
+            prices=PriceBook.load(overrides=self._environment.settings.prices),
+            baselines=lambda book: book,
         )
         return App(self._environment, clock=self._clock, ids=self._ids, stage=stage)
 
     def _wrap(self, tool: Tool) -> Tool:
-        if tool.name != "web_fetch":
-            return tool
-        stand_in: Any = _Pages(tool, self._scenario.company.pages)
+        stand_in: Any = tool
+        if tool.name == "web_fetch":
+            stand_in = _Pages(tool, self._scenario.company.pages)
+        elif tool.effect is Effect.RUN:
+            stand_in = _Sandboxed(tool, self._sandbox)
         checked: Tool = stand_in
         return checked
 
@@ -222,8 +256,7 @@ class Performance:
         kept = sa.select(ledger).where(ledger.c.state.in_((USED, FAILED))).order_by(ledger.c.id)
         for row in self.app.store.read(lambda c: c.execute(kept).all()):
             self.llm.skip(row.order_id, row.node)
-            self._latest = max(self._latest, parse_iso(row.ended_at))
-        self._clock.set_base(self._latest)
+            self._clock.set_base(parse_iso(row.ended_at))
 
     async def _start(self) -> None:
         self._until, ready = asyncio.Event(), asyncio.Event()
@@ -258,7 +291,7 @@ class Performance:
 
     def _place(self, order_id: str, script: OrderScript) -> None:
         message = InboundMessage(
-            channel="terminal",
+            channel="scenario",
             account="scenario",
             update_id=f"u-{order_id}",
             chat_id="founder" if script.origin is Origin.FOUNDER else script.origin.value,
@@ -287,8 +320,9 @@ class Performance:
             )
             return False
         async with self._talk:
-            self._clock.set_base(self._latest + timedelta(seconds=word.after_s))
-            self._latest = self._clock.now()
+            # Looking comes first: from then on the founder's time counts.
+            await asyncio.to_thread(self.app.office.inbox, order_id)
+            self._clock.set_base(self._clock.latest + timedelta(seconds=word.after_s))
             if word.act == "deploy":
                 await self._stop()
                 self.app.close()
@@ -304,8 +338,6 @@ class Performance:
 
     def _say(self, order_id: str, word: Word) -> None:
         office, by = self.app.office, word.by
-        if word.act in ("answer", "choose", "approve", "reject"):
-            office.inbox(order_id)
         if word.answer is not None:
             office.answer(order_id, word.answer, by=by)
         elif word.choose is not None:
@@ -331,10 +363,6 @@ class Performance:
         counts = _counts(self._home)
         counts[order_id] = counts.get(order_id, 0) + 1
         (self._home / _SAID).write_text(json.dumps(counts), encoding="ascii")
-
-    def _pass_time(self, moment: datetime) -> None:
-        self._clock.pass_time(moment)
-        self._latest = max(self._latest, moment)
 
     async def _before(self, order_id: str, place: str) -> None:
         """Let people break in, or the process die, as the scenario has it."""
@@ -368,13 +396,20 @@ def environment_of(scenario: Scenario, home: Path) -> Environment:
     return Environment(home=home, settings=settings, provider_keys=(), user="ada", user_id="1000")
 
 
-def prepare_home(scenario: Scenario, home: Path) -> None:
-    """Put role files and the orders' first files where the company looks for them."""
+def prepare_home(scenario: Scenario, home: Path, order_ids: Sequence[str] = ()) -> None:
+    """Put role files and the orders' first files where the company looks for them.
+
+    Args:
+        scenario: What names them.
+        home: The company's home.
+        order_ids: Of its orders, where they were recorded under other ids.
+    """
     for name, text in scenario.company.roles.items():
         _write(home / "roles" / f"{Path(name).name}.md", text)
-    for number, script in enumerate(scenario.orders, start=1):
+    ids = order_ids or [order_id_of(n) for n in range(1, len(scenario.orders) + 1)]
+    for order_id, script in zip(ids, scenario.orders, strict=True):
         for path, text in script.files.items():
-            _write(home / "workspace" / order_id_of(number) / path, text)
+            _write(home / "workspace" / order_id / path, text)
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from swarm.core.errors import InvalidInput
 from swarm.core.origin import Origin
 from swarm.core.registry import nearest
-from swarm.evals.authored import Turn
+from swarm.evals.authored import Fault, Turn
 
 SUFFIXES = (".yaml", ".yml")
 MAX_BYTES = 4 * 1024 * 1024
@@ -133,10 +133,24 @@ class OrderScript(_Part):
     words: tuple[Word, ...] = ()
     answers: dict[str, tuple[Turn, ...]] = Field(default_factory=dict)
     """By place: `frame`, `plan`, `t1 work`, `t1 review`, `t1 help`, `deliver`; in order of use."""
+    faults: dict[str, tuple[Fault, ...]] = Field(default_factory=dict)
+    """What the provider does, by place, before it gives the first of the answers there."""
     answers_from: InnerPath | None = None
     """A neighbouring YAML file that holds `answers`."""
     cassette: InnerPath | None = None
     """A neighbouring cassette; it is played strictly, and `answers` only say where it came from."""
+
+    @property
+    def turns(self) -> dict[str, tuple[Turn, ...]]:
+        """Return the answers with the provider's faults before them."""
+        places = dict.fromkeys([*self.answers, *self.faults])
+        return {
+            place: (
+                *(Turn(fault=f) for f in self.faults.get(place, ())),
+                *self.answers.get(place, ()),
+            )
+            for place in places
+        }
 
     @property
     def is_authored(self) -> bool:
@@ -291,7 +305,8 @@ class Lines:
 
 def _take_in_answers(path: Path, document: dict[str, Any]) -> None:
     """Put the answers of neighbouring files where the orders name them."""
-    for order in document.get("orders") or []:
+    orders = document.get("orders")
+    for order in orders if isinstance(orders, list) else []:
         name = order.get("answers_from") if isinstance(order, dict) else None
         if isinstance(name, str) and not order.get("answers"):
             order["answers"], _ = read_yaml(path.parent / _inside_or_refuse(path, name))

@@ -30,7 +30,7 @@ DOORS: dict[str, tuple[set[str], tuple[str, ...]]] = {
             *(f"os.exec{ending}" for ending in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
             *(f"os.spawn{ending}" for ending in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
         },
-        ("sandbox/", "tools/mcp/"),
+        ("sandbox/", "tools/mcp/", "evals/processes.py"),
     ),
     "code from a text": ({"eval", "exec", "pickle", "marshal", "shelve", "dill"}, ()),
     "the C library": ({"ctypes", "cffi"}, ("llm/", "sandbox/")),

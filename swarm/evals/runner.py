@@ -1,0 +1,226 @@
+"""Run scenarios: play what was recorded, or perform what was authored, then grade what is left."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarm.core.errors import InvalidInput, SwarmError
+from swarm.core.registry import Registry
+from swarm.evals.cassette import Cassette, Provenance, read, write
+from swarm.evals.commands import sandbox_here
+from swarm.evals.evidence import Evidence, OrderEvidence, gather
+from swarm.evals.performing import Performance, order_id_of, prepare_home
+from swarm.evals.recording import record
+from swarm.evals.replaying import Replay, no_sockets, replay
+from swarm.evals.results import CheckResult, RunResult, failed_run, run_result
+from swarm.evals.scenario import Scenario, load, read_yaml
+from swarm.evals.scorers import Check, read_checks
+from swarm.sandbox.base import Sandbox
+from swarm.store.database import Store, sqlite_url
+
+SURVIVAL = Registry("way to run", {"crashes": "swarm.evals.crashing:survive"})
+"""What only some scenarios need, loaded on first use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scenario with its checks, ready to be run."""
+
+    path: Path
+    scenario: Scenario
+    checks: tuple[Check, ...]
+
+
+def read_case(path: Path) -> Case:
+    """Read a scenario and find its scorers; nothing of it is run.
+
+    Raises:
+        InvalidInput: The file, the line and what to write instead.
+    """
+    scenario = load(path)
+    _, lines = read_yaml(path)
+    checks = tuple(read_checks(path, scenario.checks, lines.of))
+    for order in scenario.orders:
+        if order.cassette and not (path.parent / order.cassette).is_file():
+            raise InvalidInput(
+                f"{path}: the cassette {order.cassette} is not there."
+                + (f" `swarm eval --author {path}` writes it." if order.is_authored else "")
+            )
+    return Case(path, scenario, checks)
+
+
+def run_case(path: Path, number: int = 0) -> RunResult:
+    """Run a scenario once, in a folder that is gone afterwards and with no network.
+
+    Raises:
+        InvalidInput: It is no scenario.
+    """
+    case = read_case(path)
+    started = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory(prefix="swarm-eval-") as folder:
+            return asyncio.run(_run(case, Path(folder) / "home", number, started))
+    except SwarmError as error:
+        return failed_run(number, str(error))
+
+
+async def _run(case: Case, home: Path, number: int, started: float) -> RunResult:
+    mode = mode_of(case)
+    if mode == "crashes":
+        # Each of its processes closes its own sockets; they are started through one.
+        evidence = await SURVIVAL.load("crashes")(case.path, case.scenario, home)
+    elif mode == "replay":
+        with no_sockets():
+            evidence = await _replayed(case, home)
+    else:
+        evidence = await _performed(case, home)
+    took = time.perf_counter() - started
+    marks = [await _marked(check, evidence) for check in case.checks]
+    return run_result(evidence, marks, number=number, mode=mode, wall_s=took)
+
+
+def mode_of(case: Case) -> str:
+    """Return how a scenario is run."""
+    if case.scenario.crashes:
+        return "crashes"
+    has_all = all(order.cassette for order in case.scenario.orders)
+    return "replay" if has_all and case.scenario.is_replayable else "authored"
+
+
+async def _marked(check: Check, evidence: Evidence) -> CheckResult:
+    found = await check.mark(evidence)
+    return CheckResult(
+        check=check.words,
+        scorer=check.name,
+        score=found.score,
+        holds=found.holds,
+        is_skipped=found.is_skipped,
+        detail=found.detail,
+    )
+
+
+async def _replayed(case: Case, home: Path) -> Evidence:
+    script = case.scenario.orders[0]
+    cassette = read(case.path.parent / str(script.cassette))
+    prepare_home(case.scenario, home, [cassette.manifest.order["id"]])
+    played = await replay(cassette, home)
+    with _opened(home) as store:
+        order = gather(store, played.document, home)
+    return Evidence(
+        orders=(order,),
+        drift=tuple(differences(played)),
+        provenance=(cassette.manifest.provenance.kind,),
+    )
+
+
+def differences(played: Replay) -> Iterator[str]:
+    """Say in words what came out otherwise than it was recorded."""
+    if played.status != played.recorded_status:
+        yield f"it ended {played.status}, recorded {played.recorded_status}"
+    for miss in played.misses:
+        yield f"{miss.lane}: {miss.path or 'nothing recorded'}: {miss.expected!r} → {miss.got!r}"
+    yield from (f"recorded and never asked for: {lane}" for lane in played.leftover)
+    is_money = not played.misses and not played.leftover
+    if is_money and played.ledger_sha256 != played.recorded_ledger_sha256:
+        yield "the ledger differs: the same calls were counted or priced otherwise"
+    elif is_money and not played.is_same:
+        yield "messages or files differ"
+
+
+async def _performed(case: Case, home: Path) -> Evidence:
+    performance = Performance(case.scenario, home, sandbox=await _sandbox_for(case.scenario))
+    try:
+        with no_sockets():
+            await performance.play()
+        return evidence_of(performance)
+    finally:
+        performance.close()
+
+
+async def _sandbox_for(scenario: Scenario) -> Sandbox | None:
+    """Return a sandbox where the answers run commands; None where they run none."""
+    turns = [turn for o in scenario.orders for turns in o.answers.values() for turn in turns]
+    called = {name for t in turns for name in (t.call, *(c.tool for c in t.calls or ()))}
+    return await sandbox_here() if called & {"shell", "python"} else None
+
+
+def evidence_of(performance: Performance) -> Evidence:
+    """Read what a performance left; its app is still open."""
+    app, done = performance.app, performance.performed
+    found: list[OrderEvidence] = []
+    for order_id in done.order_ids:
+        found.append(gather(app.store, app.documents.order(order_id), app.home))
+    return Evidence(
+        orders=tuple(found),
+        drift=tuple(done.problems),
+        provenance=("authored",) * len(found),
+    )
+
+
+@contextmanager
+def _opened(home: Path) -> Iterator[Store]:
+    store = Store(sqlite_url(home / "swarm.db"))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def author(path: Path) -> list[Path]:
+    """Perform a scenario's authored answers once and write the cassettes that it names.
+
+    Returns:
+        The cassettes that were written; none where the scenario names none, or is performed anew
+        each time.
+
+    Raises:
+        InvalidInput: It is no scenario, or the answers do not play without a miss.
+    """
+    scenario = load(path)
+    if not scenario.is_replayable or not all(o.cassette and o.answers for o in scenario.orders):
+        return []
+    cassette = authored_cassette(scenario, path)
+    target = path.parent / str(scenario.orders[0].cassette)
+    write(cassette, target)
+    return [target]
+
+
+def authored_cassette(scenario: Scenario, path: Path) -> Cassette:
+    """Return the cassette that a scenario's authored answers give.
+
+    Raises:
+        InvalidInput: The answers do not play without a miss.
+    """
+    with tempfile.TemporaryDirectory(prefix="swarm-author-") as folder:
+        return asyncio.run(_author(scenario, path, Path(folder) / "home"))
+
+
+async def _author(scenario: Scenario, path: Path, home: Path) -> Cassette:
+    performance = Performance(scenario, home, sandbox=await _sandbox_for(scenario))
+    try:
+        with no_sockets():
+            done = await performance.play()
+        if done.problems:
+            raise InvalidInput(f"{path}: the answers do not play: {'; '.join(done.problems[:3])}.")
+        provenance = Provenance(kind="authored", by=scenario.author or "a person")
+        return record(performance.app, order_id_of(1), provenance=provenance)
+    finally:
+        performance.close()
+
+
+def selected(paths: Sequence[Path], tags: Sequence[str]) -> list[Case]:
+    """Read scenarios, and keep those that carry one of the tags; none asks for all.
+
+    Raises:
+        InvalidInput: One is no scenario, or none carries a tag.
+    """
+    cases = [read_case(path) for path in paths]
+    kept = [case for case in cases if not tags or set(tags) & set(case.scenario.tags)]
+    if not kept:
+        known = sorted({tag for case in cases for tag in case.scenario.tags})
+        raise InvalidInput(f"No scenario has the tag {', '.join(tags)}; known: {', '.join(known)}.")
+    return kept

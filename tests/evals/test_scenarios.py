@@ -1,0 +1,277 @@
+"""Scenarios are read, authored, run, and graded; bad ones are refused with file, line and remedy."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swarm.core.errors import InvalidInput
+from swarm.evals.cassette import Cassette, read
+from swarm.evals.diffing import compare
+from swarm.evals.results import as_document, pass_hat_k, scenario_result
+from swarm.evals.runner import author, authored_cassette, read_case, run_case
+from swarm.evals.scenario import find, load
+
+PACKS = Path(__file__).parents[1] / "scenarios"
+CASES = find([PACKS])
+AUTHORED = [
+    path
+    for path in CASES
+    if load(path).is_replayable and all(o.cassette and o.answers for o in load(path).orders)
+]
+
+SMALL: dict[str, Any] = {
+    "name": "A line",
+    "author": "ada",
+    "orders": [
+        {
+            "text": "Write one line that says we open at seven.",
+            "cassette": "line.jsonl",
+            "answers": {
+                "frame": [
+                    {
+                        "document": {
+                            "goal": "One line.",
+                            "success_criteria": ["It says seven."],
+                            "language": "en",
+                            "kind": "writing",
+                            "questions": [],
+                        }
+                    }
+                ],
+                "plan": [
+                    {
+                        "document": {
+                            "approach": "One task.",
+                            "tasks": [
+                                {
+                                    "title": "Write it",
+                                    "role": "marketcom",
+                                    "brief": "Write it.",
+                                    "depends_on": [],
+                                    "deliverable": "line.md",
+                                    "human_hours": 0.5,
+                                    "kind": "writing",
+                                }
+                            ],
+                        }
+                    }
+                ],
+                "t1 work": [{"say": "We open at seven."}],
+                "t1 review": [{"document": {"verdict": "accept", "reasons": []}}],
+                "deliver": [{"document": {"answer": "The line is done.", "lessons": []}}],
+            },
+        }
+    ],
+    "checks": [{"status": "delivered"}],
+}
+
+
+def written(folder: Path, document: Any = None, **changes: Any) -> Path:
+    path = folder / "line.yaml"
+    whole = copy.deepcopy(SMALL if document is None else document) | changes
+    path.write_text(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def essence(cassette: Cassette) -> list[dict[str, Any]]:
+    """Return what a cassette says, without its random salt and the keys that hang on it."""
+    return [{k: v for k, v in entry.items() if k != "key"} for entry in cassette.entries]
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_scenario_that_ships_is_read(path: Path) -> None:
+    case = read_case(path)
+    assert case.scenario.about
+    assert case.checks
+
+
+def test_the_packs_are_five_and_hold_what_was_promised() -> None:
+    packs = {path.parent.name for path in CASES}
+    assert packs >= {"founding", "money", "faults", "safety", "operations"}
+    assert len(CASES) >= 25
+    assert len(AUTHORED) >= 15
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", AUTHORED, ids=lambda p: p.stem)
+def test_a_cassette_that_ships_is_what_its_authored_answers_give(path: Path) -> None:
+    scenario = load(path)
+    shipped = read(path.parent / str(scenario.orders[0].cassette))
+    assert shipped.manifest.provenance.kind == "authored"
+    assert essence(authored_cassette(scenario, path)) == essence(shipped)
+
+
+def test_one_cassette_that_ships_is_what_its_authored_answers_give() -> None:
+    path = PACKS / "safety" / "a-model-that-obeys.yaml"
+    scenario = load(path)
+    shipped = read(path.parent / str(scenario.orders[0].cassette))
+    assert shipped.manifest.provenance.kind == "authored"
+    assert essence(authored_cassette(scenario, path)) == essence(shipped)
+
+
+def test_an_authored_scenario_is_replayed_from_the_cassette_it_gives(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with pytest.raises(InvalidInput, match="--author"):
+        read_case(path)
+    assert author(path) == [tmp_path / "line.jsonl"]
+    result = run_case(path, 1)
+    assert (result.mode, result.passed, result.drift) == ("replay", True, [])
+    assert result.provenance == ["authored"]
+    assert result.costs[0]["currency"] == "USD"
+    assert [s["place"] for s in result.steps] == [
+        "frame",
+        "plan",
+        "t1 work",
+        "t1 review",
+        "deliver",
+    ]
+
+
+def test_a_changed_role_is_drift_and_fails_the_scenario(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    author(path)
+    from swarm.org.loader import builtin_roles
+
+    text = (builtin_roles() / "marketcom.md").read_text(encoding="utf-8")
+    changed = text.replace("stranger", "visitor", 1)
+    written(tmp_path, company={"roles": {"marketcom": changed}})
+    result = run_case(path, 1)
+    assert not result.passed
+    assert any("stranger" in line and "visitor" in line for line in result.drift)
+
+
+def test_answers_that_are_missing_or_left_over_fail_a_performance(tmp_path: Path) -> None:
+    document = copy.deepcopy(SMALL)
+    order = document["orders"][0]
+    del order["cassette"]
+    order["answers"]["t1 review"] = []
+    order["answers"]["t2 work"] = [{"say": "Nobody asks for this."}]
+    result = run_case(written(tmp_path, document), 1)
+    assert not result.passed
+    assert any("t1 review: no answer left" in line for line in result.drift)
+    assert any(line.endswith("left over: o2222223 t2 work") for line in result.drift)
+
+
+def test_an_answer_left_over_fails_a_run_whose_checks_all_hold(tmp_path: Path) -> None:
+    document = copy.deepcopy(SMALL)
+    del document["orders"][0]["cassette"]
+    document["orders"][0]["answers"]["t2 work"] = [{"say": "Nobody asks for this."}]
+    result = run_case(written(tmp_path, document), 1)
+    assert all(check.holds for check in result.checks)
+    assert not result.passed
+
+
+def test_an_unknown_cost_meets_no_limit(tmp_path: Path) -> None:
+    document = copy.deepcopy(SMALL)
+    del document["orders"][0]["cassette"]
+    document["orders"][0]["answers"]["t1 work"][0]["usage"] = "none"
+    result = run_case(written(tmp_path, document, checks=[{"cost": {"at_most": 5}}]), 1)
+    (check,) = result.checks
+    assert not check.holds
+    assert "unpriced: not known to be at most 5" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"nmae": "x"}, "there is no key 'nmae'; did you mean 'name'?"),
+        ({"orders": []}, "orders: "),
+        ({"orders": [{"text": "x"}]}, "nobody answers: give `cassette`, or `answers`"),
+        ({"checks": [{"statsu": "delivered"}]}, "no scorer 'statsu'; did you mean 'status'?"),
+        ({"checks": [{"status": "done"}]}, "status"),
+        ({"checks": [{"artifact": {"path": "a", "contain": "x"}}]}, "did you mean 'contains'?"),
+        ({"checks": [{"answer": {"matches": "("}}]}, "no regular expression"),
+        ({"thresholds": {"pass_at_1": 2}}, "thresholds.pass_at_1"),
+    ],
+)
+def test_a_fault_names_file_line_and_remedy(
+    change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, **change)
+    (tmp_path / "line.jsonl").write_text("not looked at", encoding="utf-8")
+    with pytest.raises(InvalidInput) as refused:
+        read_case(path)
+    text = str(refused.value)
+    assert text.startswith(f"{path}:")
+    assert text.removeprefix(f"{path}:").split(":")[0].isdigit()
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [1", "- x", "7", "", "a: &a [1]\nb: *a", "\x00", "name: x\norders: 5\nchecks: 1"],
+)
+def test_what_is_no_scenario_is_a_sentence(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidInput) as refused:
+        load(path)
+    assert str(refused.value).startswith(str(path))
+
+
+@given(text=st.text(max_size=200))
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_a_scenario_or_refused(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "any.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InvalidInput):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["../out.jsonl", "/etc/passwd", "a\\b", ""])
+def test_a_cassette_outside_of_the_pack_is_refused(name: str, tmp_path: Path) -> None:
+    document = copy.deepcopy(SMALL)
+    document["orders"][0]["cassette"] = name
+    with pytest.raises(InvalidInput, match=r"without `\.\.`|nobody answers"):
+        load(written(tmp_path, document))
+
+
+def test_pass_hat_k_is_the_chance_that_all_of_k_drawn_runs_pass() -> None:
+    assert pass_hat_k(4, 4, 4) == 1
+    assert pass_hat_k(4, 3, 4) == 0
+    assert pass_hat_k(4, 3, 1) == 0.75
+    assert pass_hat_k(4, 2, 2) == pytest.approx(1 / 6)
+    assert pass_hat_k(2, 1, 3) == 0
+
+
+def test_two_evaluations_differ_first_where_the_answer_did(tmp_path: Path) -> None:
+    document = copy.deepcopy(SMALL)
+    del document["orders"][0]["cassette"]
+    checks = [
+        {"status": "delivered"},
+        {"artifact": {"path": "t1-write-it.md", "contains": "seven"}},
+    ]
+    documents = []
+    for words in ("We open at seven.", "We open at eight."):
+        document["orders"][0]["answers"]["t1 work"] = [{"say": words}]
+        path = written(tmp_path, document, checks=checks)
+        result = scenario_result(load(path), [run_case(path, 1)], pack="p", path=str(path))
+        documents.append(
+            json.loads(json.dumps(as_document([result], wall_s=1.0, version="0"), default=vars))
+        )
+    (found,) = compare(*documents)
+    assert found.verdict == "worse"
+    assert found.lost_checks == ["artifact: path t1-write-it.md, contains seven"]
+    assert found.first_step is not None
+    assert (found.first_step["place"], found.first_step["who"]) == ("t1 work", "marketcom")
+    assert found.first_step["before"]["text"] == "We open at seven."
+    (same,) = compare(documents[0], documents[0])
+    assert same.verdict == "same"
+
+
+def test_a_threshold_that_is_not_met_is_a_breach(tmp_path: Path) -> None:
+    document = copy.deepcopy(SMALL)
+    del document["orders"][0]["cassette"]
+    path = written(tmp_path, document, thresholds={"cost": 0.000001})
+    result = scenario_result(load(path), [run_case(path, 1)], pack="p", path=str(path))
+    assert not result.is_green
+    assert [breach.threshold for breach in result.breaches] == ["cost"]
