@@ -109,7 +109,9 @@ COMMANDS: dict[str, Command] = {
         "swarm.cli.evaluating:explain", "Say where an order first went wrong, and why.", "Proof"
     ),
     "import-trace": Command(
-        "swarm.cli.evaluating:import_trace", "Turn another program's trace into a cassette.", "Proof"
+        "swarm.cli.evaluating:import_trace",
+        "Turn another program's trace into a cassette.",
+        "Proof",
     ),
     "skills": Command(
         "swarm.cli.skills:skills", "List skills; show, approve and revoke your own.", "Tools"

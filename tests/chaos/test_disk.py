@@ -13,7 +13,7 @@ from tests.chaos.script import KeyedCompany, jitter
 from tests.chaos.site import Site, until
 from tests.servers.provider import ScriptedProvider
 
-ROOM = 250_000
+ROOM = 600_000
 """Bytes that the log of the database may grow to: enough for the start, not for three orders."""
 
 
