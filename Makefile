@@ -52,6 +52,8 @@ order:
 	@sh tools/setup.sh run
 	@printf '%s' "$$ORDER_TEXT" | $(bin)/swarm order - --wait --yes
 
+# Generated examples are the same in every run here, so that a change is judged by what it changes;
+# a bare `pytest` and `make chaos` draw new ones.
 test:
 	$(call step,setup,sh tools/setup.sh dev && sh tools/setup.sh system)
 	$(call step,ruff format,$(bin)/ruff format --check)
@@ -59,7 +61,7 @@ test:
 	$(call step,mypy,$(bin)/mypy)
 	$(call step,lint-imports,$(bin)/lint-imports)
 	$(call step,lock,$(bin)/python -m tools.lock check)
-	$(call step,pytest,$(bin)/pytest -n auto --dist=worksteal)
+	$(call step,pytest,$(bin)/pytest -n auto --dist=worksteal --hypothesis-profile=ci)
 
 image:
 	docker build --tag swarm --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .

@@ -12,6 +12,9 @@ Document: TypeAlias = Mapping[str, Any]
 MAX_COUNT = 10**9
 """A count above this is a mistake of the provider: a hundred times the longest prompt of any model."""
 
+MAX_COST = 10**5
+"""A call that costs more is a mistake too. A sum of 92 such still fits the column that keeps it."""
+
 INPUT = "input"
 CACHE_READ = "cache_read"
 CACHE_WRITE_5M = "cache_write_5m"
@@ -188,5 +191,5 @@ def amount(value: Any) -> Decimal | None:
     except ArithmeticError:
         return None
     # Beyond these bounds it is no price of a call, and its digits could fill the memory.
-    is_money = found.is_finite() and found >= 0 and found <= 10**12
+    is_money = found.is_finite() and 0 <= found <= MAX_COST
     return found if is_money and found.as_tuple().exponent >= -30 else None  # type: ignore[operator]

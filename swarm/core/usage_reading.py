@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from swarm.core import usage_shapes as shapes
 from swarm.core.usage_counts import (
+    MAX_COST,
     MAX_COUNT,
     Document,
     Reading,
@@ -39,7 +40,7 @@ _NO_REGION = ("", "global", "not_available", "unspecified")
 
 XAI_TICKS_PER_USD = 10**10
 """Source: docs.x.ai, cost tracking: `usage.cost_in_usd_ticks`."""
-_MAX_TICKS = 10**22
+_MAX_TICKS = MAX_COST * XAI_TICKS_PER_USD
 
 _Reader: TypeAlias = Callable[[Document, str], list[Sample]]
 

@@ -15,6 +15,7 @@ from swarm.core.usage import Usage
 from swarm.core.usage_counts import (
     ANSWER_BUCKETS,
     INPUT,
+    MAX_COST,
     OUTPUT,
     PROMPT_BUCKETS,
     Reading,
@@ -308,18 +309,13 @@ def _call(bill: _Bill, usage: Usage, service: str) -> PricedCall:
     known = [part.amount for part in bill.parts if part.amount is not None]
     total = sum(known, Decimal(0))
     is_whole = len(known) == len(bill.parts)
+    if total > MAX_COST:
+        # A price per token typed as one per million: no budget and no column is made for this.
+        fault = f"{total:,.0f} {bill.currency} is more than any call can cost; is the price right?"
+        parts = tuple(replace(part, unit_price=None, amount=None) for part in bill.parts)
+        return _unpriced(replace(bill, parts=parts, reasons=(fault,)), None, usage, service)
     if not is_whole:
-        return PricedCall(
-            amount=total if total else None,
-            currency=bill.currency,
-            status=CostStatus.UNPRICED,
-            parts=bill.parts,
-            reported=None,
-            listed=None,
-            reason="; ".join(bill.reasons),
-            usage=usage,
-            service_tier=service,
-        )
+        return _unpriced(bill, total or None, usage, service)
     status = worst_status(list(bill.statuses))
     return PricedCall(
         amount=total,
@@ -329,6 +325,20 @@ def _call(bill: _Bill, usage: Usage, service: str) -> PricedCall:
         reported=None,
         listed=total,
         reason=_why_zero(status) if total == 0 else None,
+        usage=usage,
+        service_tier=service,
+    )
+
+
+def _unpriced(bill: _Bill, known: Decimal | None, usage: Usage, service: str) -> PricedCall:
+    return PricedCall(
+        amount=known,
+        currency=bill.currency,
+        status=CostStatus.UNPRICED,
+        parts=bill.parts,
+        reported=None,
+        listed=None,
+        reason="; ".join(bill.reasons),
         usage=usage,
         service_tier=service,
     )

@@ -127,7 +127,7 @@ def test_the_rows_add_up_to_the_ledger_to_the_last_digit(store: Store) -> None:
             assert total(lines, "BilledCost", **where) == from_pico(owed)
 
 
-PRICES = st.decimals(0, 1, places=15).map(lambda d: format(d, "f"))
+PRICES = st.decimals(0, "0.001", places=15).map(lambda d: format(d, "f"))
 PARTS = st.lists(
     st.tuples(
         st.sampled_from(["input", "output", "cache_read", "web_search"]),

@@ -383,6 +383,23 @@ def test_what_the_provider_says_it_cost_comes_first(usage: Any, reported: str) -
     assert quantities(call) == {"reported": 1}
 
 
+def test_a_cost_no_call_can_have_is_not_believed() -> None:
+    """Its digits would not fit the column, and the answer it came with would be lost."""
+    call = priced("openai/gpt-5", CHAT | {"cost": 10_000_000})
+
+    assert (call.reported, call.amount) == (None, Decimal("0.0018"))
+
+
+def test_a_price_that_makes_a_call_cost_a_fortune_is_unpriced() -> None:
+    typo = PriceSetting(input_per_million=Decimal(1_250_000), output_per_million=Decimal(10))
+    book = PriceBook.load(overrides={"openai/gpt-5": typo})
+
+    call = priced("openai/gpt-5", {"prompt_tokens": 90_000, "completion_tokens": 1}, book=book)
+
+    assert (call.amount, call.status) == (None, CostStatus.UNPRICED)
+    assert "is more than any call can cost" in str(call.reason)
+
+
 def test_the_list_price_is_kept_beside_a_reported_cost() -> None:
     call = priced("openai/gpt-5", CHAT | {"cost": 0.5})
 
