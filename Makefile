@@ -28,7 +28,8 @@ image_cache = $${HOME:+--image-cache "$${XDG_CACHE_HOME:-$$HOME/.cache}/swarm"}
 # CI servers set CI=true. They are expected to run Docker, so there nothing less will do; a person's
 # machine may have less, and then the summary says which level it was.
 image_test = sh tools/setup.sh docker && $(bin)/pytest -q tests/image/test_image.py \
-	tests/image/test_below_docker.py $(image_cache) $(if $(filter true,$(CI)),--docker-only)
+	tests/image/test_below_docker.py tests/image/test_farm_docker.py \
+	tests/image/test_cloud_init_boot.py $(image_cache) $(if $(filter true,$(CI)),--docker-only)
 
 .PHONY: help setup order test image image-test lock chaos attack embedded bench clean
 

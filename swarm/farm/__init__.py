@@ -1,5 +1,7 @@
 """The room of the farm: where instances of the company live.
 
-A place is one module with a class that has the verbs of `base.Driver`; the contract suite is
-`tests/contracts/test_farm.py`. Only the fake exists so far.
+`base` says what a driver does and which rules it keeps; a place is one class with those verbs, a line
+in `registry` and a field of `config.FarmConfig`. `farm` is what `swarm farm` does, whatever the place;
+`journal` and `records` are its books, `reconcile` holds them against what there is. The contract suite
+is `tests/contracts/test_farm.py`; `fake` passes it in memory, `docker` on a real engine.
 """

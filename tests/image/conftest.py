@@ -16,7 +16,12 @@ import pytest
 from tests.image.instances import Instances
 from tools.docker import base, engine, lower
 
-collect_ignore = ["test_image.py", "test_below_docker.py"]
+collect_ignore = [
+    "test_image.py",
+    "test_below_docker.py",
+    "test_farm_docker.py",
+    "test_cloud_init_boot.py",
+]
 TAG = "swarm:ci"
 
 

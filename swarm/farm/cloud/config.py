@@ -1,0 +1,58 @@
+"""What is the same in the settings of all rented servers."""
+
+from decimal import Decimal
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class CloudConfig(BaseModel):
+    """Which servers are rented, and who may reach them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seats: Literal["packed", "one"] = "packed"
+    """`packed`: instances share servers, each in a container of its own. `one`: a server each."""
+    types: tuple[str, ...] = ()
+    """Types of server in the order of preference. Empty: the order of the price list in
+    `deployments/`, then whatever the vendor sells, the cheapest first."""
+    locations: tuple[str, ...] = ()
+    """Places in the order of preference. Empty: the order of the price list in `deployments/`."""
+    outside_eu: bool = False
+    """Whether a place outside the European Union may be taken at all."""
+    architecture: Literal["x86", "arm"] = "x86"
+    """What the instance's image was built for."""
+    ssh_from: tuple[str, ...] = ()
+    """Networks that SSH is let in from, such as `203.0.113.7/32`: the operator's address. Nothing
+    else is let in. Needed before a server is made."""
+    ssh_public_key: Path | None = None
+    """The operator's key. None: the farm makes one of its own and keeps it in its folder."""
+    ssh_private_key: Path | None = None
+    """Belongs to `ssh_public_key`; None leaves it to the SSH agent."""
+    host_memory_mib: int = Field(default=512, ge=128)
+    """Kept for the server itself."""
+    cpu_overcommit: Decimal = Field(default=Decimal(8), ge=1)
+    """How many processors of seats share one of the server: idle instances need next to none."""
+    keep_empty: bool = False
+    """Whether a server whose last instance went stays, and goes on costing."""
+    ready_within_s: float = Field(default=420.0, gt=0)
+    """From the call that makes a server until it takes instances."""
+    poll_s: float = Field(default=2.0, gt=0)
+    timeout_s: float = Field(default=60.0, gt=0)
+    """Of one request to the vendor."""
+    patience_s: float = Field(default=120.0, ge=0)
+    """How long in all a vendor that asks for patience is waited for."""
+
+    @field_validator("ssh_from")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                ip_network(each)
+            except ValueError as error:
+                raise ValueError(
+                    f"{each!r} is no network; write it like 203.0.113.7/32 or 2001:db8::/64"
+                ) from error
+        return value

@@ -1,0 +1,285 @@
+"""The farm on a real engine: the room's contract, limits and rights, upgrades, backups, deaths."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from swarm.core.clock import SystemClock
+from swarm.core.errors import InvalidInput, NotFound
+from swarm.core.ids import RandomIds
+from swarm.farm.base import InstanceState, NoPlace, NotHealthy
+from swarm.farm.docker.config import DockerConfig
+from swarm.farm.docker.driver import DockerDriver
+from swarm.farm.farm import Farm
+from swarm.farm.records import Records
+from swarm.store.database import Store, sqlite_url
+from tests.contracts import test_farm as contract
+from tests.contracts.test_farm import CANARY, SECRETS, Ground, site_in
+from tests.image.instances import UID, Instances
+from tools.docker.engine import PROGRAMS, ROOT, Engine
+
+pytestmark = pytest.mark.timeout(900)
+PORT = 8080
+GIB = 1024**3
+
+# The same tests as the fake's, over this file's `ground`.
+globals().update({n: f for n, f in vars(contract).items() if n.startswith("test_an_")})
+globals().update(
+    {
+        name: vars(contract)[name]
+        for name in (
+            "test_creating_twice_makes_one_and_changes_nothing",
+            "test_everything_made_is_on_the_books_before_and_labelled",
+            "test_a_name_belongs_to_its_owner",
+            "test_stopping_and_starting_may_be_repeated_and_keep_the_data",
+            "test_a_verb_on_nothing_says_so_except_for_destroying_it",
+            "test_what_is_destroyed_is_gone_with_its_data_and_its_name_is_free",
+            "test_several_instances_do_not_touch_each_other",
+            "test_ending_a_generation_leaves_another_as_it_is",
+            "test_a_size_that_no_place_has_is_refused_and_nothing_is_made",
+            "test_a_secret_is_nowhere_but_in_the_instance",
+            "test_only_the_last_lines_asked_for_are_shown",
+        )
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def client(instances: Instances) -> dict[str, Any]:
+    """The settings that reach the engine of the tests."""
+    return {
+        "program": shutil.which("docker", path=PROGRAMS),
+        "host": f"unix://{instances.engine.socket}",
+    }
+
+
+@pytest.fixture(scope="module")
+def images(instances: Instances) -> SimpleNamespace:
+    """More images: one that never gets well, and one that does, both made from the real one."""
+    engine = instances.engine
+    engine.docker("create", "--name", "mould", instances.tag)
+    for tag, change in (("swarm:bad", 'CMD ["--version"]'), ("swarm:next", "LABEL next=yes")):
+        engine.docker("commit", "--change", change, "mould", tag)
+    engine.docker("rm", "--volumes", "mould")
+    return SimpleNamespace(now=instances.tag, bad="swarm:bad", next="swarm:next")
+
+
+@pytest.fixture
+async def ground(
+    client: dict[str, Any], instances: Instances, tmp_path: Path
+) -> AsyncIterator[Ground]:
+    site = site_in(tmp_path)
+    driver = DockerDriver(site, DockerConfig(**client, publish=PORT, price_month=40))
+    largest = int(json.loads(instances.engine.docker("info", "--format", "{{json .}}"))["MemTotal"])
+    yield Ground(driver, site, instances.tag, largest // 1024**2)
+    for name in await names_of(driver):
+        await driver.destroy(name)
+    left = instances.engine.docker("ps", "--all", "--quiet", "--filter", "label=farm=ftest")
+    assert left == ""
+
+
+async def names_of(driver: DockerDriver) -> set[str]:
+    return {r.instance for r in (await driver.list()).resources}
+
+
+def inspected(engine: Engine, *words: str) -> Any:
+    return json.loads(engine.docker(*words))[0]
+
+
+async def test_an_instance_may_do_little_and_shows_no_secret(
+    ground: Ground, instances: Instances
+) -> None:
+    made = await ground.driver.create(ground.spec(), SECRETS)
+    seat = next(r.name for r in made.resources if r.kind == "container")
+    found = inspected(instances.engine, "inspect", seat)
+    host = found["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["ReadonlyRootfs"]
+    assert not host["Privileged"]
+    assert host["Memory"] == host["MemorySwap"] == 512 * 1024**2
+    assert (host["NanoCpus"], host["PidsLimit"]) == (10**9, 256)
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert host["NetworkMode"] == "swarm-ftest-ada"
+    assert host["Binds"] is None
+    assert {m["Type"] for m in found["Mounts"]} == {"volume"}
+    assert "docker.sock" not in json.dumps(found)
+    bound = host["PortBindings"][f"{PORT}/tcp"]
+    assert [b["HostIp"] for b in bound] == ["127.0.0.1"]
+    assert made.address == f"127.0.0.1:{bound[0]['HostPort']}"
+    files = instances.engine.docker("exec", seat, "ls", "-ln", "/run/secrets")
+    assert f"-rw------- 1 {UID} {UID}" in files
+    inside = "cat /run/secrets/*; touch /run/secrets/x /x; id -u"
+    read = instances.engine.docker("exec", seat, "sh", "-c", inside, check=False)
+    assert CANARY in read
+    assert read.count("Read-only file system") == 2
+    assert UID in read
+    told = instances.engine.docker("inspect", seat) + instances.engine.docker("logs", seat)
+    told += instances.engine.docker("volume", "inspect", "swarm-ftest-ada-secrets")
+    told += instances.engine.docker("history", "--no-trunc", ground.image)
+    assert CANARY not in told
+    assert "ANTHROPIC_API_KEY_FILE=/run/secrets/ANTHROPIC_API_KEY" in told
+
+
+async def test_an_instance_that_gets_not_well_leaves_nothing(
+    ground: Ground, images: SimpleNamespace
+) -> None:
+    secret = {"ANTHROPIC_API_KEY": SecretStr("0.1.0")}
+    with pytest.raises(NotHealthy, match="ended by itself again and again") as caught:
+        await ground.driver.create(ground.spec(image=images.bad), secret)
+    assert "[ANTHROPIC_API_KEY]" in caught.value.lines
+    assert await ground.there() == await ground.alive() == set()
+    assert not await ground.site.journal.entries(only_open=True)
+
+
+async def test_an_image_that_is_nowhere_or_runs_as_root_is_refused(
+    ground: Ground, instances: Instances
+) -> None:
+    instances.engine.docker("create", "--name", "mould", ground.image)
+    instances.engine.docker("commit", "--change", "USER root", "mould", "swarm:root")
+    instances.engine.docker("rm", "--volumes", "mould")
+    with pytest.raises(InvalidInput, match="runs as 'root'"):
+        await ground.driver.create(ground.spec(image="swarm:root"), SECRETS)
+    with pytest.raises(NotFound, match="make image"):
+        await ground.driver.create(ground.spec(image="nobody.invalid/none:1"), SECRETS)
+    assert await ground.there() == set()
+
+
+async def test_an_upgrade_keeps_the_home_and_goes_back_where_it_must(
+    ground: Ground, images: SimpleNamespace
+) -> None:
+    driver = ground.driver
+    assert isinstance(driver, DockerDriver)
+    await driver.create(ground.spec(), SECRETS)
+    await driver.run("ada", ["sh", "-c", "echo kept > /data/note"])
+    with pytest.raises(NotHealthy, match="The old image runs again"):
+        await driver.upgrade("ada", images.bad, generation="g2", within_s=60)
+    (old,) = (await driver.list()).instances
+    assert (old.image, old.generation, old.state) == (images.now, "g1", InstanceState.RUNNING)
+    made = await driver.upgrade("ada", images.next, generation="g3", within_s=60)
+    assert (made.image, made.generation, made.has_drifted) == (images.next, "g3", False)
+    assert (await driver.run("ada", ["cat", "/data/note"])).stdout == "kept\n"
+    assert (await driver.run("ada", ["sh", "-c", "ls -A /data"])).stdout.count(".farm") == 0
+    assert await ground.alive() == await ground.there()
+    prices = [e.intent.price for e in await ground.site.journal.entries() if e.intent.price]
+    assert len({p.monthly for p in prices}) == 1
+
+
+async def test_drift_is_shown_once_the_image_s_name_means_another(
+    ground: Ground, instances: Instances, images: SimpleNamespace
+) -> None:
+    instances.engine.docker("tag", images.now, "swarm:drift")
+    made = await ground.driver.create(ground.spec(image="swarm:drift"), SECRETS)
+    assert not made.has_drifted
+    instances.engine.docker("tag", images.next, "swarm:drift")
+    (found,) = (await ground.driver.list()).instances
+    assert found.has_drifted
+
+
+async def test_a_backup_of_a_running_instance_comes_back_whole(
+    ground: Ground, tmp_path: Path
+) -> None:
+    store = Store(sqlite_url(tmp_path / "farm.db"))
+    farm = Farm(
+        site=ground.site, records=Records(store, SystemClock(), RandomIds()),
+        drivers=lambda _: ground.driver,
+    )  # fmt: skip
+    await farm.up(ground.spec(), SECRETS, driver="docker")
+    driver = ground.driver
+    assert isinstance(driver, DockerDriver)
+    ordered = await driver.run("ada", ["swarm", "order", "Write a line.", "--json"])
+    assert ordered.stdout, ordered.stderr
+    await driver.run("ada", ["sh", "-c", "echo one > /data/note"])
+    held = await farm.backup("ada")
+    assert held.orders == 1
+    await driver.run("ada", ["sh", "-c", "echo two > /data/note"])
+    done = await farm.restore("ada", held.path, identity=None)
+    assert done.is_audit_whole, done.audit
+    assert done.backup.tables == held.tables
+    assert done.instance.state is InstanceState.RUNNING
+    assert (await driver.run("ada", ["cat", "/data/note"])).stdout == "one\n"
+    assert done.safety is not None
+    kept = await farm.remove("ada")
+    assert kept is not None
+    assert kept.exists()
+    assert await ground.there() == set()
+    store.close()
+
+
+async def test_a_daemon_that_goes_away_in_the_middle_is_said_and_gone_on_with(
+    ground: Ground, client: dict[str, Any], tmp_path: Path
+) -> None:
+    count = tmp_path / "count"
+    flaky = tmp_path / "docker"
+    flaky.write_text(
+        "#!/bin/sh\n"
+        f"n=$(cat {count} 2>/dev/null || echo 0); echo $((n + 1)) > {count}\n"
+        'if [ "$n" -ge "$(cat ' + str(tmp_path / "until") + ')" ]; then\n'
+        '  echo "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?" >&2\n'
+        "  exit 1\nfi\n"
+        f'exec {client["program"]} "$@"\n'
+    )
+    flaky.chmod(0o755)
+    driver = DockerDriver(ground.site, DockerConfig(program=str(flaky), host=client["host"]))
+    for until in (5, 12, 16, 21):
+        (tmp_path / "until").write_text(str(until))
+        count.unlink(missing_ok=True)
+        with pytest.raises(NoPlace, match="run the command again"):
+            await driver.create(ground.spec(), SECRETS)
+    made = await ground.driver.create(ground.spec(), SECRETS)
+    assert made.state is InstanceState.RUNNING
+    assert await ground.alive() == await ground.there()
+    assert sorted(r.kind for r in made.resources) == ["container", "network", "secret", "volume"]
+
+
+def campaign(folder: Path, **plan: Any) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.farm.dying", str(folder), json.dumps(plan)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=3000,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(line["again"] == 0 for line in found), done.stderr
+    return found
+
+
+def held_to_one(found: list[dict[str, Any]], image: Callable[[str], bool]) -> None:
+    for line in found:
+        ((name, state, runs),) = line["instances"]
+        assert (name, state) == ("ada", "running"), line
+        assert image(runs), line
+        assert line["kinds"] == ["container", "network", "secret", "volume"], line
+        assert line["there"] == line["alive"], line
+        assert line["open"] == line["findings"] == [], line
+        # What is adopted was made before it was on the books.
+        assert "adopt" not in line["actions"], line
+
+
+def test_a_start_that_is_killed_and_said_again_makes_one(
+    client: dict[str, Any], images: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Every sixth moment; all of them: `make chaos`."""
+    found = campaign(tmp_path, driver="docker", image=images.now, config=client, every=6)
+    held_to_one(found, lambda image: image == images.now)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("command", ["up", "upgrade"])
+def test_no_death_at_any_moment_leaves_two_or_half_of_one(
+    client: dict[str, Any], images: SimpleNamespace, tmp_path: Path, command: str
+) -> None:
+    found = campaign(
+        tmp_path, driver="docker", command=command, then=command, image=images.now,
+        next_image=images.next, config=client,
+    )  # fmt: skip
+    held_to_one(found, lambda image: image == (images.now if command == "up" else images.next))
