@@ -18,20 +18,26 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from swarm.core.errors import SwarmError
-from swarm.runtime.engine import Argument, Workflow
+from swarm.runtime.dbos_recovery import ALONE, BROKEN, SHARED, UNFINISHED, DbosRecovery
+from swarm.runtime.engine import SEGMENT, Argument, Lanes, Workflow
 from swarm.store.database import Store
 
 if TYPE_CHECKING:
-    from dbos import DBOSClient, DBOSConfig
+    from dbos import DBOSClient, DBOSConfig, EnqueueOptions
 
 log = structlog.get_logger("swarm.engine")
 
 # Changed only when a running segment could not be run again from its start by newer code.
 WORK_VERSION = "1"
 QUEUE = "orders"
-_UNFINISHED = ("PENDING", "ENQUEUED")
-_BROKEN = ("CANCELLED", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
-"""Nothing of ours ends a workflow so: a stop between two steps of `_take_over`, or the database."""
+"""The queue of a SQLite home; on Postgres it is `dbos_recovery.SHARED`."""
+NEW_ORDER, DECIDED = 10, 1
+"""Priorities in the queue; the lower goes first."""
+FREE_LANE = 8
+"""Up to so many orders at once, one person's may fill a worker; beyond it, they fill half of one."""
+THREADS = 16
+"""Most threads of DBOS, which are also those of our own calls beside the loop. Without a bound each
+order that begins adds some, and each keeps memory of its own for good."""
 CHILD_POLL_S = 0.1
 """How often a parent looks for a child that another coroutine runs, in seconds."""
 BUSY_S = 1.0
@@ -58,11 +64,34 @@ class DbosEngine:
     On Postgres, where another process may leave work behind, DBOS is always at work.
     """
 
-    def __init__(self, store: Store, *, executor_id: str, poll_s: float, concurrency: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        executor_id: str,
+        poll_s: float,
+        concurrency: int,
+        may_rest: bool = True,
+        lanes: Lanes | None = None,
+    ) -> None:
+        """Take a database.
+
+        Args:
+            store: Ours; the engine's rows stand in it too.
+            executor_id: Whose work is taken up again after a restart.
+            poll_s: How often work is looked for, in seconds.
+            concurrency: Orders at work at once.
+            may_rest: Whether DBOS is halted while there is no work on SQLite.
+            lanes: Limits over all workers of a shared database.
+        """
         self._store = store
+        self._may_rest = may_rest and store.is_sqlite
         self._executor_id = executor_id
         self._poll_s = poll_s
-        self._concurrency = concurrency
+        self._concurrency = self._most = concurrency
+        self._lanes = lanes or Lanes()
+        self._slots = asyncio.Semaphore(concurrency)
+        self._is_halting = False
         self._client: DBOSClient | None = None
         self._dbos: Any = None
         """The class `DBOS`, from its launch to its end."""
@@ -83,23 +112,33 @@ class DbosEngine:
             self._store.write(lambda c: _note_quiet_at(_rung(c), c))
 
     def enqueue(
-        self, connection: Connection, workflow: str, workflow_id: str, *arguments: Argument
+        self,
+        connection: Connection,
+        workflow: str,
+        workflow_id: str,
+        *arguments: Argument,
+        lane: str = "",
+        is_urgent: bool = False,
     ) -> None:
         """Enqueue in the caller's transaction, for whichever worker is the newest."""
-        self._known_client().enqueue_in_transaction(
-            connection,
-            {"workflow_name": workflow, "queue_name": QUEUE, "workflow_id": workflow_id},
-            *arguments,
-        )
+        options: EnqueueOptions = {
+            "workflow_name": workflow,
+            "queue_name": QUEUE if self._store.is_sqlite else SHARED,
+            "workflow_id": workflow_id,
+            "priority": DECIDED if is_urgent else NEW_ORDER,
+        }
+        if not self._store.is_sqlite:
+            options["queue_partition_key"] = lane or workflow
+        self._known_client().enqueue_in_transaction(connection, options, *arguments)
         if self._store.is_sqlite:
             connection.exec_driver_sql(f"PRAGMA user_version={(_rung(connection) + 1) % MOST_RUNG}")
 
     async def start(self, workflows: Mapping[str, Workflow]) -> None:
         """Take up what this executor left, and whatever is enqueued from now on."""
         self._functions = workflows
-        if not self._store.is_sqlite or not await self._store.aread(_is_quiet):
+        if not self._may_rest or not await self._store.aread(_is_quiet):
             await self._launch()
-        if self._store.is_sqlite:
+        if self._may_rest:
             self._listener = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
@@ -145,6 +184,7 @@ class DbosEngine:
         """
         self._dbos = dbos = (await asyncio.to_thread(import_module, "dbos")).DBOS
         _silence()
+        self._is_halting = False
         config: DBOSConfig = {
             "name": "swarm",
             "system_database_engine": self._store.engine,
@@ -153,22 +193,63 @@ class DbosEngine:
             "serializer": _json_serializer(),
             "log_level": "CRITICAL",
             "enable_otlp": False,
-            "run_migrations": True,
+            "max_executor_threads": THREADS,
+            # A shared database is changed by a job of its own, never by a worker.
+            "run_migrations": self._store.is_sqlite,
         }
         dbos(config=config)
         for name, function in self._functions.items():
             self._workflows[name] = dbos.workflow(name=name, max_recovery_attempts=1000)(
-                self._plain(function)
+                self._plain(name, function)
             )
         # Registered later, the queue of a new home would be found a second after the launch.
-        await self._known_client().register_queue_async(
-            QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s
-        )
+        await self._register_queues()
         dbos.launch()
         # Work without a version goes to the latest one; a step back to an older release makes
         # that one the latest again.
         await dbos.set_latest_application_version_async(WORK_VERSION)
         await self._take_over()
+
+    async def _register_queues(self) -> None:
+        client = self._known_client()
+        if self._store.is_sqlite:
+            await client.register_queue_async(
+                QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s
+            )
+            return
+        # One row for all workers: a smaller one takes more than it works, and lets it wait.
+        await client.register_queue_async(
+            SHARED,
+            worker_concurrency=self._most,
+            partition_worker_concurrency=max(self._most // 2, min(self._most, FREE_LANE)),
+            partition_concurrency=self._lanes.per_lane,
+            global_concurrency=self._lanes.in_all,
+            polling_interval_sec=self._poll_s,
+        )
+        await client.register_queue_async(
+            ALONE, global_concurrency=1, polling_interval_sec=self._poll_s
+        )
+
+    def be(self, name: str, *, most: int) -> None:
+        """Work under a name from the next launch on; no worker takes more than `most` at once."""
+        self._executor_id, self._most = name, max(most, self._concurrency)
+
+    @property
+    def version(self) -> str:
+        """Return the version of the work that this process can do."""
+        return WORK_VERSION
+
+    def recovery(self) -> DbosRecovery:
+        """Return the way to what dead workers left."""
+        return DbosRecovery(self._known_client(), version=WORK_VERSION)
+
+    async def pause(self) -> None:
+        """Let go of all that runs, as a stop does; `resume` begins again."""
+        await self._halt()
+
+    async def resume(self) -> None:
+        """Launch again, perhaps under another name."""
+        await self._launch()
 
     async def _take_over(self) -> None:
         """Begin again what this executor left and the engine's own recovery passes by.
@@ -179,12 +260,12 @@ class DbosEngine:
         """
         left = await self._dbos.list_workflows_async(
             executor_id=self._executor_id,
-            status=[*_UNFINISHED, *_BROKEN],
+            status=[*UNFINISHED, *BROKEN],
             load_input=False,
             load_output=False,
         )
         for workflow in left:
-            if workflow.status in _BROKEN or workflow.app_version != WORK_VERSION:
+            if workflow.status in BROKEN or workflow.app_version != WORK_VERSION:
                 # A process that dies between the two leaves a cancelled one for the next start.
                 await self._dbos.cancel_workflow_async(workflow.workflow_id)
                 await self._dbos.rewind_workflow_async(
@@ -213,8 +294,15 @@ class DbosEngine:
         from dbos import SetWorkflowID
 
         async def start() -> Any:
+            if self._dbos is None:
+                # Halted meanwhile: the parent is given up like this one, and both are begun again.
+                raise asyncio.CancelledError
             with SetWorkflowID(workflow_id):
                 return await self._dbos.start_workflow_async(self._workflows[workflow], *arguments)
+
+        if not self._store.is_sqlite:
+            # Left by a dead worker of a suspect, it was held until its order runs again.
+            await asyncio.to_thread(self.recovery().let_go_on, workflow_id)
 
         async def start_and_wait() -> None:
             starting = asyncio.ensure_future(start())
@@ -260,6 +348,7 @@ class DbosEngine:
 
     async def _halt(self) -> None:
         """End DBOS in this process, however far its launch came."""
+        self._is_halting = True
         await self._let_go()
         dbos, self._dbos, self._client = self._dbos, None, None
         if dbos is None:
@@ -269,6 +358,8 @@ class DbosEngine:
         await asyncio.to_thread(
             dbos.destroy, destroy_registry=True, workflow_completion_timeout_sec=0
         )
+        # What its queue still handed out while it ended.
+        await self._let_go()
 
     async def _note_quiet(self) -> bool:
         """Note that no work is left, if so: until the bell rings there is no need for DBOS."""
@@ -277,7 +368,7 @@ class DbosEngine:
         try:
             rung = await self._store.aread(_rung)
             left = await self._dbos.list_workflows_async(
-                status=[*_UNFINISHED, *_BROKEN], limit=1, load_input=False, load_output=False
+                status=[*UNFINISHED, *BROKEN], limit=1, load_input=False, load_output=False
             )
             note = partial(_note_quiet_at, rung)
             return not left and await asyncio.to_thread(self._store.write, note)
@@ -286,11 +377,22 @@ class DbosEngine:
             log.warning("the engine could not note that all work is done", error=str(error))
             return False
 
-    def _plain(self, function: Workflow) -> Any:
+    def _plain(self, name: str, function: Workflow) -> Any:
         """Wrap a bound method, so that the engine sees a function of plain arguments."""
+        # On SQLite the queue keeps the limit; a shared one may hand out more than this worker's.
+        is_limited = name == SEGMENT and not self._store.is_sqlite
+
+        async def in_turn(*arguments: Argument) -> None:
+            async with self._slots:
+                await function(*arguments)
+
+        act = in_turn if is_limited else function
 
         async def run(*arguments: Argument) -> None:
-            job: asyncio.Task[None] = asyncio.ensure_future(function(*arguments))
+            if self._is_halting:
+                # Without an outcome it stays unfinished, and is taken up again.
+                raise asyncio.CancelledError
+            job: asyncio.Task[None] = asyncio.ensure_future(act(*arguments))
             self._running.add(job)
             job.add_done_callback(self._running.discard)
             await job

@@ -1,6 +1,7 @@
 """The port of the durable engine: it says whether and where work stands, and loses none of it."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from sqlalchemy.engine import Connection
@@ -9,6 +10,14 @@ Argument: TypeAlias = str | int
 Workflow: TypeAlias = Callable[..., Awaitable[None]]
 
 SEGMENT, TASK = "segment", "task"
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """How much of a shared database's work runs at once, over all workers; None is no limit."""
+
+    per_lane: int | None = None
+    in_all: int | None = None
 
 
 class Engine(Protocol):
@@ -22,9 +31,24 @@ class Engine(Protocol):
         """Create or upgrade the engine's own tables. Running it again changes nothing."""
 
     def enqueue(
-        self, connection: Connection, workflow: str, workflow_id: str, *arguments: Argument
+        self,
+        connection: Connection,
+        workflow: str,
+        workflow_id: str,
+        *arguments: Argument,
+        lane: str = "",
+        is_urgent: bool = False,
     ) -> None:
-        """Enqueue within the caller's transaction: both are committed, or neither."""
+        """Enqueue within the caller's transaction: both are committed, or neither.
+
+        Args:
+            connection: The transaction.
+            workflow: Its name, as `start` knows it.
+            workflow_id: The same id twice is one workflow.
+            *arguments: What it is called with.
+            lane: Whose work it is; no lane holds up another where workers share a database.
+            is_urgent: A person decided and waits: it goes before what is merely new.
+        """
 
     async def start(self, workflows: Mapping[str, Workflow]) -> None:
         """Begin to work, and take up what an earlier process left."""

@@ -1,6 +1,7 @@
 """One worker per home: a lock that the operating system drops when its holder dies."""
 
 import fcntl
+import json
 import os
 import time
 from contextlib import suppress
@@ -10,6 +11,8 @@ from types import TracebackType
 from swarm.core.errors import ConfigError
 
 LOOKS, LOOK_S = 10, 0.02
+MARK = "moved.json"
+"""Lies in the home once its company is elsewhere, so that nobody works the old file by mistake."""
 
 
 class WorkerLock:
@@ -73,3 +76,25 @@ def holder(home: Path) -> int | None:
         return None
     finally:
         os.close(fd)
+
+
+def mark(home: Path, *, to: str, at: str) -> None:
+    """Note in the home that its company is elsewhere."""
+    (home / MARK).write_text(json.dumps({"to": to, "at": at}) + "\n", encoding="utf-8")
+
+
+def refuse_moved(home: Path) -> None:
+    """Refuse to work the file of a company that was moved: every order would be worked twice.
+
+    Raises:
+        ConfigError: It was, with the ways on.
+    """
+    path = home / MARK
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    raise ConfigError(
+        f"This company was moved to {noted['to']} on {noted['at'][:10]}: set SWARM_DATABASE_URL to "
+        f"it. To go back to the SQLite file as it was then, delete {path}."
+    )

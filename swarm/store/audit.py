@@ -243,7 +243,8 @@ def _rows(connection: Connection, statement: sa.Select[Any]) -> Iterator[Any]:
     is_sqlite = connection.dialect.name == "sqlite"
     options = {} if is_sqlite else {"stream_results": True, "max_row_buffer": _BUFFERED}
     try:
-        yield from connection.execute(statement, execution_options=options)
+        with connection.execute(statement, execution_options=options) as result:
+            yield from result
     except DatabaseError as error:
         # SQLite stores any bytes as text, and its driver stops at those that are none.
         if "decode" not in str(error.orig).lower():

@@ -1,10 +1,11 @@
 """Open the company's database, write to it in grouped commits, read beside the writer."""
 
 import asyncio
-import queue
+import contextvars
+import secrets
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,21 +13,26 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from swarm.core.errors import ConfigError, Unavailable
+from swarm.store import postgres
 from swarm.store.subseconds import teach_subseconds
+from swarm.store.writer import Writer
 
 log = structlog.get_logger("swarm.store")
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
-_Unit = tuple[Work[Any], Future[Any]]
 
 BUSY_TIMEOUT_S = 30
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 """How long a worker waits before it tries again to write."""
-GROUP_SIZE = 64
-"""Most units of work in one commit: one disk flush then serves them all."""
+READERS = 4
+"""Threads that read a SQLite file. More would only wait for each other in the interpreter, and each
+keeps a connection with pages of its own."""
+CACHE_KIB = 512
+"""Pages of the file that each connection keeps, in KiB; the system's own cache holds the rest."""
 
 
 def sqlite_url(path: Path) -> str:
@@ -42,17 +48,18 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = postgres.url_of(url)
         self.is_sqlite = url.startswith("sqlite")
+        self.tag = f"swarm-{secrets.token_hex(8)}"
+        """Names the connections of this process on a server, so that a stalled one's can be ended."""
         self.engine = self._make_engine()
-        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._writer = Writer(self.engine, begin=self._begin, explain=_explained)
+        self._readers: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._is_ending = False
 
     def _make_engine(self) -> Engine:
         if not self.is_sqlite:
-            return sa.create_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+            return postgres.make_engine(self.url, tag=self.tag)
         teach_subseconds()
         engine = sa.create_engine(
             self.url,
@@ -70,6 +77,8 @@ class Store:
             Unavailable: The disk is full, read-only or busy; nothing was changed.
             ConfigError: The database is damaged.
         """
+        if not self.is_sqlite:
+            return postgres.write(self.engine, work)
         try:
             with self.engine.begin() as connection:
                 self._begin(connection)
@@ -82,11 +91,14 @@ class Store:
         try:
             with self.engine.connect() as connection:
                 return work(connection)
-        except DatabaseError as error:
-            raise _explained(error) from error
+        except (DatabaseError, PoolTimeoutError) as error:
+            raise self._meaning(error) from error
 
-    async def awrite(self, work: Work[T]) -> T:
+    async def awrite(self, work: Work[T], *, is_urgent: bool = False) -> T:
         """Run `work` as an atomic unit of a grouped commit; return once it is on disk.
+
+        What `is_urgent` goes before all else that waits: for short work that somebody's time-out
+        hangs on, and for nothing else.
 
         Where nothing can be stored (a full disk, say) it waits and tries again: a worker has
         nothing better to do, and what it holds may have been paid for.
@@ -94,34 +106,47 @@ class Store:
         Raises:
             Exception: Whatever `work` raises comes back, and only it is undone.
         """
-        pause_s = FIRST_PAUSE_S
+        return await self._waiting(lambda: self._awrite_once(work, is_urgent))
+
+    async def _waiting(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Act as soon as the database can be used."""
+        pause_s, is_waiting = FIRST_PAUSE_S, False
         while True:
             try:
-                return await self._awrite_once(work)
+                done = await act()
             except Unavailable as error:
+                is_waiting = True
                 log.warning("waiting for the database", reason=str(error), seconds=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                if is_waiting:
+                    log.warning("the database is back")
+                return done
 
-    async def _awrite_once(self, work: Work[T]) -> T:
+    async def _awrite_once(self, work: Work[T], is_urgent: bool) -> T:
         if not self.is_sqlite:
             return await asyncio.to_thread(self.write, work)
-        future: Future[T] = Future()
-        self._ensure_writer()
-        self._queue.put((work, future))
-        return await asyncio.wrap_future(future)
+        return await asyncio.wrap_future(self._writer.put(work, is_urgent=is_urgent))
 
     async def aread(self, work: Work[T]) -> T:
-        """Run `work` on a read connection, off the event loop."""
-        return await asyncio.to_thread(self.read, work)
+        """Run `work` on a read connection, off the event loop.
+
+        A server that cannot be reached is waited for, as in `awrite`.
+        """
+        if self.is_sqlite:
+            context = contextvars.copy_context()
+            reading = self._reading().submit(lambda: context.run(self.read, work))
+            return await asyncio.wrap_future(reading)
+        return await self._waiting(lambda: asyncio.to_thread(self.read, work))
 
     def close(self) -> None:
         """Finish what was queued and let go of the file."""
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._queue.put(None)
-            thread.join()
+            readers, self._readers = self._readers, None
+        if readers is not None:
+            readers.shutdown()
+        self._writer.close()
         self.engine.dispose()
 
     def _begin(self, connection: Connection) -> None:
@@ -129,71 +154,16 @@ class Store:
         if self.is_sqlite:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def _ensure_writer(self) -> None:
+    def _meaning(self, error: Exception) -> BaseException:
+        if self.is_sqlite:
+            return _explained(error)
+        return postgres.explained(error, self.engine.url)
+
+    def _reading(self) -> ThreadPoolExecutor:
         with self._lock:
-            if self._thread is None:
-                self._is_ending = False
-                self._thread = threading.Thread(
-                    target=self._write_loop, name="swarm-writer", daemon=True
-                )
-                self._thread.start()
-
-    def _write_loop(self) -> None:
-        connection: Connection | None = None
-        while (group := self._next_group()) is not None:
-            try:
-                # Kept open between groups: taking one from the pool costs as much as a write.
-                connection = connection or self.engine.connect()
-                results = self._commit(connection, group)
-            except BaseException as error:  # noqa: BLE001  # every waiter must hear of it
-                if connection is not None:
-                    connection.invalidate()
-                    connection = None
-                shown = _explained(error) if isinstance(error, DatabaseError) else error
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(shown)
-            else:
-                for future, result in results:
-                    future.set_result(result)
-        if connection is not None:
-            connection.close()
-
-    def _next_group(self) -> list[_Unit] | None:
-        """Wait for work and return what has gathered; None after the last of it."""
-        if self._is_ending or (first := self._queue.get()) is None:
-            return None
-        group = [first]
-        while len(group) < GROUP_SIZE:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if item is None:
-                self._is_ending = True
-                break
-            group.append(item)
-        return group
-
-    def _commit(self, connection: Connection, group: list[_Unit]) -> list[tuple[Future[Any], Any]]:
-        """Commit the units together; one that fails is undone alone and its waiter told."""
-        results: list[tuple[Future[Any], Any]] = []
-        with connection.begin():
-            self._begin(connection)
-            for work, future in group:
-                if not future.set_running_or_notify_cancel():
-                    continue
-                connection.exec_driver_sql("SAVEPOINT unit")
-                try:
-                    results.append((future, work(connection)))
-                except OperationalError:
-                    # The disk or the file failed: the whole group is undone.
-                    raise
-                except Exception as error:  # noqa: BLE001  # one unit's fault is its own
-                    connection.exec_driver_sql("ROLLBACK TO unit")
-                    future.set_exception(error)
-                connection.exec_driver_sql("RELEASE unit")
-        return results
+            if self._readers is None:
+                self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="swarm-reader")
+            return self._readers
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
@@ -204,6 +174,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     # NORMAL loses acknowledged commits at a power cut.
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
 
 
 def _explained(error: BaseException) -> BaseException:

@@ -342,6 +342,8 @@ class OutboxRow(SQLModel, table=True):
     ask_id: str | None = None
     """What it asks, where it asks one thing."""
     error: str | None = Field(default=None, sa_column=Column(Text))
+    held_until: str | None = None
+    """Until when it is held back because its reader sleeps; it holds up nothing behind it."""
 
 
 class SentRow(SQLModel, table=True):
@@ -397,7 +399,10 @@ class PersonRow(SQLModel, table=True):
     """Somebody who may talk to the company, by the platform's immutable id."""
 
     __tablename__ = "people"
-    __table_args__ = (Index("ux_people_id", "channel", "platform_id", unique=True),)
+    __table_args__ = (
+        Index("ux_people_id", "channel", "platform_id", unique=True),
+        Index("ix_people_chat", "channel", "chat_id"),
+    )
 
     id: str = Field(primary_key=True)
     channel: str
@@ -493,6 +498,48 @@ class OrderNoteRow(SQLModel, table=True):
     by: str
     text: str = Field(sa_column=Column(Text, nullable=False))
     taken_at: str | None = None
+
+
+class QuietHoursRow(SQLModel, table=True):
+    """When one person wants to be left alone, by their own word.
+
+    What they said nothing of is as the settings have it.
+    """
+
+    __tablename__ = "quiet_hours"
+
+    channel: str = Field(primary_key=True)
+    platform_id: str = Field(primary_key=True)
+    zone: str | None = None
+    """IANA name."""
+    hours: str | None = None
+    """`HH:MM-HH:MM` on their wall, or `off`."""
+    digest: str | None = None
+    """`HH:MM`, `end` of the quiet hours, or `off`."""
+    set_at: str
+
+
+class TopicRow(SQLModel, table=True):
+    """The topic of a group that one order has to itself."""
+
+    __tablename__ = "topics"
+    __table_args__ = (
+        Index("ix_topics_state", "channel", "state"),
+        Index("ix_topics_thread", "channel", "chat_id", "thread_id"),
+    )
+
+    order_id: str = Field(primary_key=True)
+    channel: str
+    chat_id: str
+    thread_id: str | None = None
+    """The platform's id of it, once it is there."""
+    origin_thread: str | None = None
+    """Where the order was given, and where it goes on without a topic."""
+    name: str
+    state: str
+    """`opening`, `open`, `closed` at the order's end, `lost` to a person who closed or deleted it,
+    or `refused` by the platform."""
+    at: str
 
 
 class LeaseRow(SQLModel, table=True):
@@ -761,6 +808,193 @@ class HostingUsageRow(SQLModel, table=True):
     """The most that one command's processes held together."""
 
 
+class FarmInstanceRow(SQLModel, table=True):
+    """One instance of the farm that this home's operator runs, as it is wanted."""
+
+    __tablename__ = "farm_instances"
+
+    name: str = Field(primary_key=True)
+    driver: str
+    owner: str
+    image: str
+    generation: str
+    """Of the run that made what runs now, or that makes it."""
+    spec: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON: limits, environment, budget, names of the secrets; never a secret's value."""
+    state: str
+    """`coming`, `running`, `stopped` or `going`: what the last command wanted, reached or not."""
+    created_at: str
+    updated_at: str
+    ready_at: str | None = None
+    """When it was healthy for the first time."""
+    ready_ms: int | None = None
+    """How long that took from the command on."""
+    bot: str | None = None
+    """Name of the bot to talk to, as the chat service says it."""
+    backup: str | None = None
+    """Path of the newest backup."""
+
+
+class FarmJournalRow(SQLModel, table=True):
+    """One thing done, or about to be done, to something that a farm driver pays for or made."""
+
+    __tablename__ = "farm_journal"
+    __table_args__ = (
+        Index("ix_farm_journal_instance", "instance"),
+        Index(
+            "ux_farm_journal_open",
+            "provider", "instance", "generation", "action", "kind", "name",
+            unique=True,
+            sqlite_where=text("state = 'intended'"),
+            postgresql_where=text("state = 'intended'"),
+        ),
+    )  # fmt: skip
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    instance: str
+    """Empty for what several instances share."""
+    owner: str
+    generation: str
+    provider: str
+    action: str
+    kind: str
+    name: str
+    type: str | None = None
+    location: str | None = None
+    size_gb: str | None = None
+    parent: str | None = None
+    cpus: str | None = None
+    memory_mib: int | None = None
+    hour_pico: int | None = Field(default=None, sa_column=Column(BigInteger))
+    month_pico: int | None = Field(default=None, sa_column=Column(BigInteger))
+    price: str | None = Field(default=None, sa_column=Column(Text))
+    """JSON of the rest of the price: currency, tax, status, source, day read, reason."""
+    state: str
+    """`intended`, `done` or `undone`."""
+    intended_at: str
+    ended_at: str | None = None
+    """When it took effect in the place."""
+    resource_id: str = ""
+    why: str = ""
+
+
+class CustomerTurnRow(SQLModel, table=True):
+    """One thing said in the conversation with one customer; no other customer's prompt holds it."""
+
+    __tablename__ = "customer_turns"
+    __table_args__ = (
+        Index("ix_customer_turns_person", "channel", "person_id", "id"),
+        Index("ix_customer_turns_at", "side", "at"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    channel: str
+    person_id: str
+    """The platform's immutable id."""
+    at: str
+    side: str
+    """`customer`, `support` or `human`; `limit` where the customer was told to slow down."""
+    text: str = Field(sa_column=Column(Text, nullable=False))
+    order_id: str | None = None
+    """The order that answers it, or that it answers; None while it waits for one."""
+
+
+class HandoverRow(SQLModel, table=True):
+    """A customer who is to be answered by a human; one at a time for each customer."""
+
+    __tablename__ = "handovers"
+    __table_args__ = (
+        Index(
+            "ux_handovers_open",
+            "channel",
+            "person_id",
+            unique=True,
+            sqlite_where=text("state <> 'closed'"),
+            postgresql_where=text("state <> 'closed'"),
+        ),
+        Index("ix_handovers_state", "state"),
+    )
+
+    id: str = Field(primary_key=True)
+    channel: str
+    account: str
+    chat_id: str
+    thread_id: str | None = None
+    person_id: str
+    name: str
+    """As the customer calls themselves: shown, never compared."""
+    language: str | None = None
+    state: str
+    """`open` until a human acts, `taken` while one writes instead of Support, then `closed`."""
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    words: str = Field(sa_column=Column(Text, nullable=False))
+    """What the customer wrote, as it was handed over."""
+    order_id: str | None = None
+    """The order whose answer handed over."""
+    asked_at: str
+    touched_at: str
+    """When a human last acted on it."""
+    taken_by: str | None = None
+    closed_at: str | None = None
+    closed_by: str | None = None
+    inner_order_id: str | None = None
+    """The internal order that a person opened for it."""
+
+
+class WorkerRow(SQLModel, table=True):
+    """One worker on a shared database; its row goes when it leaves, and stays when it dies."""
+
+    __tablename__ = "workers"
+
+    name: str = Field(primary_key=True)
+    """Its executor id: unique among those who work, the same over its restarts."""
+    generation: int
+    """Counts the lives under this name; whoever takes a worker's orders away adds one as well."""
+    tag: str
+    """Names its connections on the server."""
+    host: str
+    pid: int
+    concurrency: int
+    """Orders it works at the same time."""
+    version: str
+    """Of the work it can do."""
+    started_at: str
+    seen_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """When it last gave a sign of life, by the server's clock, in Unix milliseconds."""
+
+
+class RecoveryRow(SQLModel, table=True):
+    """How often the worker of a segment died since the order last got on."""
+
+    __tablename__ = "recoveries"
+
+    order_id: str = Field(primary_key=True)
+    segment: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    deaths: int
+    progress: int
+    """Calls and effects on the order's books at the last recovery."""
+    counted_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ReaperActionRow(SQLModel, table=True):
+    """How often something was done for workers that died, over the company's life."""
+
+    __tablename__ = "reaper_actions"
+
+    action: str = Field(primary_key=True)
+    count: int
+
+
+class RateGateRow(SQLModel, table=True):
+    """When the last calls of a provider began, or will: all workers together keep its limit."""
+
+    __tablename__ = "rate_gates"
+
+    name: str = Field(primary_key=True)
+    begins: str = Field(sa_column=Column(Text, nullable=False))
+    """JSON list of Unix milliseconds, oldest first."""
+
+
 class MetaRow(SQLModel, table=True):
     """Facts about the company's database itself."""
 
@@ -793,6 +1027,8 @@ pairings = _table("pairings")
 buttons = _table("buttons")
 dialogues = _table("dialogues")
 order_notes = _table("order_notes")
+quiet_hours = _table("quiet_hours")
+topics = _table("topics")
 leases = _table("leases")
 channel_health = _table("channel_health")
 artifacts = _table("artifacts")
@@ -804,5 +1040,13 @@ memories = _table("memories")
 memory_vectors = _table("memory_vectors")
 hosting_events = _table("hosting_events")
 hosting_usage = _table("hosting_usage")
+farm_instances = _table("farm_instances")
+farm_journal = _table("farm_journal")
+customer_turns = _table("customer_turns")
+handovers = _table("handovers")
+workers = _table("workers")
+recoveries = _table("recoveries")
+reaper_actions = _table("reaper_actions")
+rate_gates = _table("rate_gates")
 meta = _table("meta")
 metadata = SQLModel.metadata

@@ -7,8 +7,10 @@ import pytest
 
 from swarm.app import App
 from swarm.settings import load
+from tests.chaos.cluster import Cluster, cluster
 from tests.chaos.nursery import Nursery
 from tests.chaos.site import environment
+from tests.servers import postgres
 
 pytest.register_assert_rewrite("tests.chaos.audit")
 
@@ -26,3 +28,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     app.initialise()
     app.close()
     return home
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Postgres with an empty company, for many workers."""
+    if reason := postgres.missing():
+        pytest.skip(reason)
+    with cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found

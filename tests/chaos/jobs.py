@@ -6,6 +6,7 @@ What it returns is its process's exit code.
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
@@ -21,9 +22,11 @@ from sqlalchemy.engine import Connection
 from swarm.app import App
 from swarm.channels.fake import FakeChannel
 from swarm.cli import exits
+from swarm.core.chat import ModelRequest, RawAnswer
 from swarm.core.errors import Conflict, SwarmError
 from swarm.core.message import InboundMessage, OutboundMessage
-from swarm.runtime import dbos_engine, segments, tasks
+from swarm.llm.litellm import LiteLLM
+from swarm.runtime import dbos_engine, recoveries, segments, tasks
 from swarm.runtime.engine import TASK, Argument, Engine
 from swarm.settings import load
 
@@ -57,6 +60,10 @@ def work(
     largest_file: int | None = None,
     accept_s: float = 0.0,
     halt: str | None = None,
+    is_front: bool = True,
+    takes_orders: bool = True,
+    deadly: str | None = None,
+    spacing_ms: int | None = None,
 ) -> int:
     """Work as `swarm up` does, on a channel that writes what it sends to the file `sent`.
 
@@ -68,7 +75,17 @@ def work(
         largest_file: Let no file grow above so many bytes, as a full disk would.
         accept_s: How long the platform takes to say that it has a message, in seconds.
         halt: Halt for good `before` or `after` the platform has the first message.
+        is_front: Listen and send; False works as `swarm worker` does.
+        takes_orders: False listens and sends only, as `swarm up --no-work` does.
+        deadly: Die at once where a model is asked about an order with this key, after its plan.
+        spacing_ms: Deaths that follow each other faster are one.
     """
+    if deadly is not None:
+        _die_of(deadly)
+    if spacing_ms is not None:
+        recoveries.SPACING_MS = spacing_ms
+    if not takes_orders:
+        app.settings.worker.takes_orders = False
     if version is not None:
         _play_release(version)
     if largest_file is not None:
@@ -89,7 +106,21 @@ def work(
             stop.set()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
-        await app.worker({channel.name: channel}).run(stop, ready=ready)
+        channels = {channel.name: channel} if is_front else {}
+        await app.worker(channels).run(stop, ready=ready)
+
+    asyncio.run(until_told())
+    return exits.DONE
+
+
+def serve(app: App, say: Say, *, channel: str) -> int:
+    """Serve a channel that was set up, as `swarm up` does."""
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        made = app.channel(channel)
+        await app.worker({channel: made}).run(stop, ready=lambda: say("ready"))
 
     asyncio.run(until_told())
     return exits.DONE
@@ -117,6 +148,18 @@ class _SlowChannel(FakeChannel):
     async def _wait_for_ever(self) -> None:
         self._say("halted")
         await asyncio.Event().wait()
+
+
+def _die_of(key: str) -> None:
+    """Have the process killed by what it asks a model, as a broken library would do it."""
+    ask = LiteLLM.complete
+
+    async def complete(self: LiteLLM, request: ModelRequest, **times: float) -> RawAnswer:
+        if key in str(request.messages) and request.schema_name == "plan":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await ask(self, request, **times)
+
+    LiteLLM.complete = complete  # type: ignore[method-assign]  # what a broken library does
 
 
 def _play_release(version: str) -> None:
@@ -202,11 +245,19 @@ class HangingEngine:
         self._is_after = is_after
 
     def enqueue(
-        self, connection: Connection, workflow: str, workflow_id: str, *arguments: Argument
+        self,
+        connection: Connection,
+        workflow: str,
+        workflow_id: str,
+        *arguments: Argument,
+        lane: str = "",
+        is_urgent: bool = False,
     ) -> None:
         """Halt until killed."""
         if self._is_after:
-            self._engine.enqueue(connection, workflow, workflow_id, *arguments)
+            self._engine.enqueue(
+                connection, workflow, workflow_id, *arguments, lane=lane, is_urgent=is_urgent
+            )
         self._say("inside")
         while True:
             signal.pause()
@@ -241,6 +292,7 @@ def leave_children(app: App, say: Say) -> int:
 
 JOBS: dict[str, Callable[..., int]] = {
     "work": work,
+    "serve": serve,
     "place": place,
     "approve": approve,
     "cancel": cancel,

@@ -13,6 +13,7 @@ with the `code`, negative for a signal. When its standard input ends, it kills i
 import asyncio
 import contextlib
 import gc
+import importlib
 import json
 import os
 import selectors
@@ -27,6 +28,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
+from swarm.app import PARTS
 from swarm.cli import exits
 from swarm.core.chat import ModelRequest
 from swarm.core.errors import Transient
@@ -205,9 +207,17 @@ def _tell(descriptor: int, number: int, event: str, value: Any) -> None:
     os.write(descriptor, line.encode())
 
 
+VENDORS = ("telegram.vendor", "telegram.sending", "slack.vendor", "whatsapp.vendor")
+"""What brings in the libraries of platforms."""
+
+
 def main() -> None:
     """Import what a worker uses, then serve."""
     asyncio.run(_load_models())
+    for vendor in VENDORS:
+        importlib.import_module(f"swarm.channels.{vendor}")
+    for part in PARTS.names():
+        PARTS.load(part)
     OrderWalk()
     TaskWalk()
     gc.collect()

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import sqlalchemy as sa
 
 USER = "swarm"
-OPTIONS = "-c listen_addresses='' -c fsync=off -c max_connections=50 -c shared_buffers=16MB"
+OPTIONS = "-c listen_addresses='' -c fsync=off -c shared_buffers=16MB"
 
 
 def missing() -> str | None:
@@ -26,38 +28,73 @@ def missing() -> str | None:
     return None
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Run a server on a Unix socket in a folder of its own; give its SQLAlchemy address."""
-    # A short path: the name of a Unix socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    identity = _ordinary() if os.getuid() == 0 else {}
-    if identity:
-        os.chown(folder, identity["user"], identity["group"])
-    data, socket = folder / "data", f"-k {folder}"
+class Server:
+    """A server on a Unix socket in a folder of its own; started by `with`."""
 
-    def run(program: str, *arguments: str) -> None:
+    def __init__(self, *, connections: int = 50) -> None:
+        # A short path: the name of a Unix socket has at most 107 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._identity = _ordinary() if os.getuid() == 0 else {}
+        if self._identity:
+            os.chown(self._folder, self._identity["user"], self._identity["group"])
+        self._options = f"{OPTIONS} -c max_connections={connections} -k {self._folder}"
+        self.url = self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """Return the SQLAlchemy address of a database."""
+        return f"postgresql+psycopg://{USER}@/{database}?host={self._folder}"
+
+    def __enter__(self) -> Self:
+        words = ("-A", "trust", "-U", USER, "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
+        try:
+            self._run("initdb", *words)
+            self.start()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self._folder)
+
+    def start(self) -> None:
+        """Start it; it takes connections when this returns."""
+        self._run("pg_ctl", "-w", "-l", f"{self._folder}/log", "-o", self._options, "start")
+
+    def stop(self) -> None:
+        """Stop it as a crash would."""
+        if (self._folder / "data" / "postmaster.pid").exists():
+            self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def create(self, database: str, *, template: str = "template1") -> str:
+        """Create a database as a copy of another one, and return its address."""
+        engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {database} TEMPLATE {template}")
+        engine.dispose()
+        return self.url_of(database)
+
+    def _run(self, program: str, *arguments: str) -> None:
         path = _program(program)
         assert path is not None
-        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
         subprocess.run(
-            [path, "-D", data, *arguments],
+            [path, "-D", self._folder / "data", *arguments],
             check=True,
-            cwd=folder,
-            env=environment,
+            cwd=self._folder,
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
             stdout=subprocess.DEVNULL,
-            **identity,
+            **self._identity,
         )
 
-    try:
-        run("initdb", "-A", "trust", "-U", USER, "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
-        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", f"{OPTIONS} {socket}", "start")
-        try:
-            yield f"postgresql+psycopg://{USER}@/postgres?host={folder}"
-        finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Run a server for the length of a block; give the address of its first database."""
+    with Server() as started:
+        yield started.url
 
 
 def _program(name: str) -> str | None:

@@ -1,0 +1,210 @@
+"""Show, upgrade and move the company's database."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from swarm.app import App, build
+from swarm.cli import exits
+from swarm.cli.terminal import say, show_json, tell
+from swarm.core.clock import iso
+from swarm.core.errors import ConfigError
+from swarm.runtime import moving, recoveries
+from swarm.runtime.lock import WorkerLock, mark, refuse_moved
+from swarm.settings import Environment, load
+from swarm.store import postgres, schema
+from swarm.store.audit_key import FILE as KEY_FILE
+from swarm.store.audit_key import AuditKey
+from swarm.store.database import sqlite_url
+from swarm.store.tables import orders, workers
+
+
+def status(*, as_json: bool) -> int:
+    """Show the database; works with one of any version.
+
+    Raises:
+        ConfigError: It cannot be reached.
+    """
+    app = build(load())
+    try:
+        document = _status(app)
+    finally:
+        app.close()
+    if as_json:
+        show_json(document)
+        return exits.DONE
+    say(f"{document['kind']}: {document['database']}")
+    found = document["schema"] or "none yet"
+    say(f"Schema: {found}" + ("." if document["is_current"] else f"; {document['remedy']}"))
+    for status_name, count in document["orders"].items():
+        say(f"Orders {status_name}: {count}")
+    for worker in document["workers"]:
+        sign = "works" if worker["is_alive"] else "gives no sign of life"
+        say(
+            f"Worker {worker['name']} on {worker['host']} (process {worker['pid']}) {sign}, "
+            f"{worker['concurrency']} orders at once, since {worker['started_at']}"
+        )
+    return exits.DONE
+
+
+def _status(app: App) -> dict[str, Any]:
+    is_sqlite = app.store.is_sqlite
+    has_database = not is_sqlite or (app.home / "swarm.db").exists()
+    found = schema.revision(app.store) if has_database else None
+    remedy = ""
+    if found != schema.HEAD:
+        remedy = "run `swarm init`" if is_sqlite or found is None else "run `swarm db upgrade`"
+    if found is not None and found > schema.HEAD:
+        remedy = "install the newer Swarm that made it"
+    return {
+        "kind": "SQLite" if is_sqlite else "Postgres",
+        "database": str(app.home / "swarm.db") if is_sqlite else postgres.shown(app.store.url),
+        "schema": found,
+        "known_schema": schema.HEAD,
+        "is_current": found == schema.HEAD,
+        "remedy": remedy,
+        "orders": _orders(app) if found == schema.HEAD else {},
+        "workers": _workers(app) if found == schema.HEAD and not is_sqlite else [],
+        "reaper_actions": app.store.read(recoveries.actions) if found == schema.HEAD else {},
+    }
+
+
+def _orders(app: App) -> dict[str, int]:
+    query = sa.select(orders.c.status, sa.func.count()).group_by(orders.c.status)
+    rows = app.store.read(lambda c: c.execute(query.order_by(orders.c.status)).all())
+    return {row[0]: row[1] for row in rows}
+
+
+def _workers(app: App) -> list[dict[str, Any]]:
+    stale_ms = round(app.settings.worker.stale_s * 1000)
+
+    def work(connection: Connection) -> list[dict[str, Any]]:
+        now = postgres.now_ms(connection)
+        rows = connection.execute(sa.select(workers).order_by(workers.c.name)).all()
+        return [
+            {
+                "name": row.name,
+                "host": row.host,
+                "pid": row.pid,
+                "concurrency": row.concurrency,
+                "work_version": row.version,
+                "started_at": row.started_at,
+                "seen_s_ago": round((now - row.seen_ms) / 1000, 1),
+                "is_alive": now - row.seen_ms < stale_ms,
+            }
+            for row in rows
+        ]
+
+    return app.store.read(work)
+
+
+def upgrade(*, as_json: bool) -> int:
+    """Bring the database to this version's schema.
+
+    Raises:
+        ConfigError: It is from a newer version, or cannot be reached.
+    """
+    app = build(load())
+    try:
+        if app.store.is_sqlite:
+            with WorkerLock(_made(app).home):
+                before = schema.revision(app.store)
+                app.initialise()
+        else:
+            before = app.upgrade()
+    finally:
+        app.close()
+    document = {"from": before, "to": schema.HEAD, "is_changed": before != schema.HEAD}
+    if as_json:
+        show_json(document)
+    elif before == schema.HEAD:
+        say(f"The database has schema {schema.HEAD} already; nothing was changed.")
+    else:
+        say(f"The database now has schema {schema.HEAD} (before: {before or 'none'}).")
+    return exits.DONE
+
+
+def _made(app: App) -> App:
+    if not app.home.is_dir():
+        raise ConfigError(f"There is no company in {app.home} yet: run `swarm init`.")
+    return app
+
+
+def move(*, to: str | None, as_json: bool) -> int:
+    """Move the company of this home into a Postgres.
+
+    Raises:
+        ConfigError: There is nothing to move, nowhere to move it, or a worker is at it.
+    """
+    environment = load()
+    source, target = build(_source(environment)), build(_target(environment, to))
+    try:
+        with WorkerLock(_made(source).home):
+            source.check()
+            refuse_moved(source.home)
+            target.upgrade()
+            moved = moving.move(
+                source.store,
+                target.store,
+                target.engine,
+                keys=_keys(source),
+                tell=lambda table, count: tell(f"{table}: {count:,}") if count else None,
+            )
+            to = postgres.shown(target.store.url)
+            mark(source.home, to=to, at=iso(source.clock.now()))
+    finally:
+        source.close()
+        target.close()
+    _show_moved(moved, to, as_json=as_json)
+    return exits.DONE
+
+
+def _source(environment: Environment) -> Environment:
+    path = environment.home / "swarm.db"
+    if not path.exists():
+        raise ConfigError(f"There is no {path} to move.")
+    return _at(environment, sqlite_url(path))
+
+
+def _target(environment: Environment, to: str | None) -> Environment:
+    url = postgres.url_of(to or environment.settings.database_url or "")
+    if not url.startswith("postgresql"):
+        raise ConfigError(
+            "Where to? Name an empty Postgres: "
+            "`swarm db move --to postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`, or set "
+            "SWARM_DATABASE_URL (or SWARM_DATABASE_URL_FILE) to it."
+        )
+    return _at(environment, url)
+
+
+def _at(environment: Environment, url: str) -> Environment:
+    settings = environment.settings.model_copy(update={"database_url": url})
+    return environment.model_copy(update={"settings": settings})
+
+
+def _keys(app: App) -> Sequence[bytes] | None:
+    try:
+        return [AuditKey.load(app.home / KEY_FILE).public_key]
+    except FileNotFoundError:
+        return None
+
+
+def _show_moved(moved: moving.Moved, to: str, *, as_json: bool) -> None:
+    rows = sum(moved.rows.values())
+    if as_json:
+        show_json(
+            {
+                "to": to,
+                "rows": moved.rows,
+                "orders_enqueued": moved.enqueued,
+                "audit": {"rows": moved.audit_rows, "head": moved.audit_head},
+            }
+        )
+        return
+    say(
+        f"{rows:,} rows are in {to}, the same in number and amount; the audit chain of "
+        f"{moved.audit_rows:,} rows is whole. {moved.enqueued} orders go on there."
+    )
+    say("Now set SWARM_DATABASE_URL to it for every process; the SQLite file is left as it was.")

@@ -1,0 +1,50 @@
+"""What `swarm db` takes. The work is in `databases`, which is imported when a command runs."""
+
+from typing import Annotated, Any
+
+from typer import Option
+
+from swarm.cli.commands import Json
+from swarm.cli.lazy import load_last
+from swarm.cli.running import plain_typer
+
+db = plain_typer(
+    no_args_is_help=True, help="The company's database: its state, its schema, a move."
+)
+
+
+def _work(function: str, /, **arguments: Any) -> int | None:
+    result: int | None = load_last(f"swarm.cli.databases:{function}")(**arguments)
+    return result
+
+
+@db.command()
+def status(as_json: Json = False) -> int | None:
+    """Show which database it is, its schema, and who works on it."""
+    return _work("status", as_json=as_json)
+
+
+@db.command()
+def upgrade(as_json: Json = False) -> int | None:
+    """Bring the database to this version's schema; doing it again changes nothing.
+
+    On Postgres workers never do that themselves: run it once before new ones start. What they have
+    in hand goes on meanwhile.
+    """
+    return _work("upgrade", as_json=as_json)
+
+
+@db.command()
+def move(
+    to: Annotated[
+        str | None,
+        Option("--to", metavar="URL", help="An empty Postgres; unset takes SWARM_DATABASE_URL."),
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Copy the company of this home from SQLite into an empty Postgres, all of it or nothing.
+
+    Counts, amounts and the audit chain are compared before anything is kept; the SQLite file stays
+    as it is. Stop the worker first. Files stay in SWARM_HOME.
+    """
+    return _work("move", to=to, as_json=as_json)

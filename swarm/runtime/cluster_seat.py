@@ -1,0 +1,334 @@
+"""A worker's seat on a shared Postgres, under a name of its own.
+
+It holds a lock on the server for as long as it lives. The server drops it when the process dies, and
+whoever looks then takes its orders over. A process that only stalls keeps its connections; so it
+also gives a sign of life every second, and without one it is cut off. When it wakes up, it finds
+itself succeeded, lets go of all it had in hand and begins anew.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Protocol, Self
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from swarm.core.clock import Clock, iso
+from swarm.core.errors import ConfigError, SwarmError
+from swarm.runtime.reaper import BEATS, Reaper, lock_of
+from swarm.runtime.seat import Runs
+from swarm.store import postgres
+from swarm.store.database import Store
+from swarm.store.tables import workers
+
+log = structlog.get_logger("swarm.seat")
+
+GRAB_S = 4.0
+"""How long a name may be held by somebody who only looks after the dead, in seconds."""
+LOOK_AGAIN_S = 0.2
+SETTLE_S = 4.0
+"""How long the living have to come back after the server was away, in seconds."""
+MOST_SEATS = 1_000
+LEAVE_S = 5.0
+"""How long a stop waits for the database to take the orders back, in seconds."""
+FRONT = "swarm front"
+"""What the one process holds that listens to the channels and sends."""
+
+
+class SeatedEngine(Protocol):
+    """An engine that works under the name of its seat."""
+
+    def be(self, name: str, *, most: int) -> None:
+        """Work under a name; no worker takes more than `most` orders at once."""
+
+    async def pause(self) -> None:
+        """Let go of all that runs."""
+
+    async def resume(self) -> None:
+        """Begin again."""
+
+
+class ClusterSeat:
+    """One of many workers on a Postgres."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        engine: SeatedEngine,
+        reaper: Reaper,
+        clock: Clock,
+        name: str,
+        concurrency: int,
+        version: str,
+        is_front: bool,
+        takes_orders: bool,
+        stale_s: float,
+    ) -> None:
+        """Take what the worker is.
+
+        Args:
+            store: The company's database.
+            engine: Works under the name that is found.
+            reaper: Takes over what this and other workers left.
+            clock: For the time of the start.
+            name: Of the worker; empty finds a free one that begins with this host's.
+            concurrency: Orders it works at the same time.
+            version: Of the work it can do.
+            is_front: It listens to the channels and sends, which one process alone may do.
+            takes_orders: It works orders.
+            stale_s: After how many seconds without a sign of life others give it up.
+        """
+        self._beat_s = stale_s / BEATS
+        self._store = store
+        self._engine = engine
+        self._reaper = reaper
+        self._clock = clock
+        self._wanted = name
+        self._concurrency = concurrency
+        self._version = version
+        self._is_front = is_front
+        self._takes_orders = takes_orders
+        self.name = ""
+        self._generation = 0
+        self._connection: Connection | None = None
+        self._raw: Any = None
+        self._thread: threading.Thread | None = None
+        self._ending = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
+        self._is_lost = False
+
+    async def __aenter__(self) -> Self:
+        """Find a free name and register; orders of an earlier life go back in line.
+
+        Raises:
+            ConfigError: A worker of this name works already.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(self._take)
+        except BaseException:
+            await asyncio.to_thread(self._disconnect)
+            raise
+        self._start_keeping()
+        return self
+
+    def _start_keeping(self) -> None:
+        self._thread = threading.Thread(target=self._keep, name="swarm-seat", daemon=True)
+        self._thread.start()
+
+    def _take(self) -> None:
+        try:
+            self._connection = self._connect()
+            if self._is_front and not _grabbed(self._connection, FRONT):
+                raise ConfigError(
+                    "Another `swarm up` listens to this company's channels already: one does, and "
+                    "as many `swarm worker` as you like work beside it."
+                )
+            if self._takes_orders:
+                self.name = self._found_name(self._connection)
+        except DBAPIError as error:
+            raise postgres.explained(error, self._store.engine.url) from error
+        self._register()
+
+    def _found_name(self, connection: Connection) -> str:
+        if self._wanted:
+            if not _grabbed(connection, lock_of(self._wanted)):
+                raise ConfigError(self._taken_text())
+            return self._wanted
+        for name in _names():
+            if _try(connection, lock_of(name)):
+                return name
+        raise ConfigError(f"{MOST_SEATS} workers work on this host; give this one a `--name`.")
+
+    def _taken_text(self) -> str:
+        query = sa.select(workers).where(workers.c.name == self._wanted)
+        row = self._store.read(lambda c: c.execute(query).first())
+        where = f" on {row.host} (process {row.pid})" if row else ""
+        return (
+            f"A worker named {self._wanted!r} already works{where}: two of one name would take each "
+            "other's orders. Give this one another `--name`, or none at all."
+        )
+
+    def _connect(self) -> Connection:
+        connection = self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        # Not the pool's any more: the lock lives exactly as long as this connection.
+        connection.detach()
+        self._raw = connection.connection.driver_connection
+        return connection
+
+    def _register(self) -> None:
+        """Begin a new life under the name, and put back in line what the last one left."""
+        if not self._takes_orders:
+            return
+        # What an earlier life left is counted as a death: a clean stop hands all of it back.
+        self._reaper.take_over(self.name)
+        self._generation, most = self._store.write(self._enrol)
+        self._engine.be(self.name, most=most)
+
+    def _enrol(self, connection: Connection) -> tuple[int, int]:
+        values = {
+            "tag": self._store.tag,
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "concurrency": self._concurrency,
+            "version": self._version,
+            "started_at": iso(self._clock.now()),
+            "seen_ms": postgres.now_ms(connection),
+        }
+        row = insert(workers).values(name=self.name, generation=1, **values)
+        put = row.on_conflict_do_update(
+            index_elements=[workers.c.name],
+            set_={**values, "generation": workers.c.generation + 1},
+        ).returning(workers.c.generation)
+        generation = int(connection.execute(put).scalar_one())
+        most = connection.execute(sa.select(sa.func.max(workers.c.concurrency))).scalar_one()
+        return generation, int(most)
+
+    def _keep(self) -> None:
+        """Give signs of life, in a thread of its own: a busy event loop is no dead one."""
+        while not self._ending.wait(self._beat_s):
+            try:
+                is_ours = self._beat()
+            except (DBAPIError, SwarmError) as error:
+                log.warning("the worker's lock is lost", worker=self.name, reason=str(error)[:200])
+                is_ours = self._retaken()
+            if not is_ours and not self._ending.is_set():
+                self._tell()
+                return
+
+    def _beat(self) -> bool:
+        assert self._connection is not None
+        if not self._takes_orders:
+            return self._connection.exec_driver_sql("SELECT 1").scalar() == 1
+        row = {"name": self.name, "generation": self._generation}
+        return self._connection.execute(_BEAT, row).rowcount == 1
+
+    def _retaken(self) -> bool:
+        """Connect anew and lock again; False where somebody took our orders over meanwhile."""
+        while not self._ending.is_set():
+            with suppress(DBAPIError):
+                self._disconnect()
+                self._connection = self._connect()
+                if all(_grabbed(self._connection, lock) for lock in self._locks()):
+                    return self._beat()
+                self._is_lost = True
+                return False
+            self._ending.wait(self._beat_s)
+        return False
+
+    def _locks(self) -> list[str]:
+        return [FRONT] * self._is_front + [lock_of(self.name)] * self._takes_orders
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.close()
+        if connection is not None:
+            with suppress(DBAPIError):
+                connection.close()
+
+    def _tell(self) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def watch(self, run: Runs) -> None:
+        """Look for dead workers, and begin anew where others took this one for dead.
+
+        Args:
+            run: Runs a coroutine where the engine works.
+
+        Raises:
+            ConfigError: Somebody else has the seat now.
+        """
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self._beat_s)
+            if self._changed.is_set():
+                self._changed.clear()
+                await self._begin_anew(run)
+            try:
+                await asyncio.to_thread(self._reaper.look, self.name)
+            except (DBAPIError, SwarmError) as error:
+                log.warning("nobody can be looked after", reason=str(error)[:200])
+                # Whoever lost the server too takes its lock again first.
+                await asyncio.sleep(SETTLE_S)
+            except Exception:
+                # Whoever works goes on; the dead are looked after again in a moment.
+                log.exception("looking after dead workers broke")
+
+    async def _begin_anew(self, run: Runs) -> None:
+        log.warning("others took this worker for dead; it begins anew", worker=self.name)
+        if self._takes_orders:
+            await run(self._engine.pause)
+        if self._is_lost:
+            raise ConfigError(
+                f"Another process took the seat {self.name!r} while this one could not reach the "
+                "database: this one ends. What it had in hand is worked by others."
+            )
+        await asyncio.to_thread(self._register)
+        self._start_keeping()
+        if self._takes_orders:
+            await run(self._engine.resume)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Hand back what was not finished, for others to take up at once, and sign off."""
+        self._ending.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, LEAVE_S)
+        with suppress(TimeoutError, DBAPIError, SwarmError):
+            async with asyncio.timeout(LEAVE_S):
+                await asyncio.to_thread(self._sign_off)
+        await asyncio.to_thread(self._disconnect)
+
+    def _sign_off(self) -> None:
+        if self.name and self._connection is not None and self._beat():
+            self._reaper.take_over(self.name, is_clean=True)
+            key = (workers.c.name == self.name, workers.c.generation == self._generation)
+            self._store.write(lambda c: c.execute(workers.delete().where(*key)))
+
+
+def _names() -> Iterator[str]:
+    host = os.uname().nodename.split(".")[0] or "host"
+    return (f"{host}-{number}" for number in range(1, MOST_SEATS + 1))
+
+
+def _try(connection: Connection, name: str) -> bool:
+    return bool(connection.execute(_LOCK, {"name": name}).scalar())
+
+
+def _grabbed(connection: Connection, name: str) -> bool:
+    """Take a lock; whoever looks after the dead holds one for an instant."""
+    waiting = threading.Event()
+    for _ in range(round(GRAB_S / LOOK_AGAIN_S)):
+        if _try(connection, name):
+            return True
+        waiting.wait(LOOK_AGAIN_S)
+    return False
+
+
+_LOCK = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+_BEAT = sa.text(
+    "UPDATE workers SET seen_ms = CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) "
+    "WHERE name = :name AND generation = :generation"
+)
+
+
+def at_work(store: Store, *, within_s: float) -> list[str]:
+    """Return the names of workers on a shared database that gave a sign of life lately."""
+
+    def work(connection: Connection) -> list[str]:
+        oldest = postgres.now_ms(connection) - round(within_s * 1000)
+        query = sa.select(workers.c.name).where(workers.c.seen_ms >= oldest)
+        return [*connection.execute(query.order_by(workers.c.name)).scalars()]
+
+    return store.read(work)

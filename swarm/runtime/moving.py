@@ -1,0 +1,199 @@
+"""Move a company from its SQLite file into an empty Postgres: all of it and proven, or nothing.
+
+The engine's own rows stay behind. Between segments an order is one row of ours, so it is enough to
+enqueue anew what was queued or at work; answers on the books are not asked for again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DataError, DBAPIError
+
+from swarm.core.errors import ConfigError
+from swarm.core.order import OrderStatus
+from swarm.runtime.engine import SEGMENT, Engine
+from swarm.runtime.records import lane_of, segment_id
+from swarm.store import postgres
+from swarm.store.audit import verify
+from swarm.store.database import Store
+from swarm.store.tables import (
+    audit,
+    budgets,
+    ledger,
+    metadata,
+    orders,
+    rate_gates,
+    reaper_actions,
+    recoveries,
+    workers,
+)
+
+BATCH = 500
+"""Rows read and written at once."""
+_OF_WORKERS = frozenset({workers.name, recoveries.name, reaper_actions.name, rate_gates.name})
+"""What speaks of the workers of one database alone."""
+
+Tell = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What was moved."""
+
+    rows: dict[str, int]
+    """By table."""
+    enqueued: int
+    """Orders that were queued or at work."""
+    audit_rows: int
+    audit_head: str
+    """Hash of the last row of the audit chain; empty where there is none."""
+
+
+def move(
+    source: Store, target: Store, engine: Engine, *, keys: Sequence[bytes] | None, tell: Tell
+) -> Moved:
+    """Copy everything in one transaction, and commit it only once it is proven the same.
+
+    Args:
+        source: The SQLite file; nobody can write to it meanwhile.
+        target: An empty database of this version's schema.
+        engine: Of the target.
+        keys: Public keys that may have signed the audit chain's heads; None leaves them unchecked.
+        tell: Called with each table and the number of its rows.
+
+    Raises:
+        ConfigError: The target is not empty, or what arrived is not the same; it is as before then.
+        Unavailable: One of the two cannot be reached; the target is as before.
+    """
+    try:
+        with source.engine.connect() as old:
+            # An order that came in now would be left behind, so it has to wait.
+            old.exec_driver_sql("BEGIN IMMEDIATE")
+            return target.write(lambda new: _move(old, new, engine, keys, tell))
+    except DataError as error:
+        text = " ".join(str(error.orig).split())
+        raise ConfigError(
+            f"Postgres cannot hold what stands in the SQLite file; nothing was moved. ({text[:200]})"
+        ) from error
+    except DBAPIError as error:
+        raise postgres.explained(error, target.engine.url) from error
+
+
+def _move(
+    old: Connection, new: Connection, engine: Engine, keys: Sequence[bytes] | None, tell: Tell
+) -> Moved:
+    _refuse_full(new)
+    counts: dict[str, int] = {}
+    for table in moved_tables():
+        counts[table.name] = _copy(old, new, table)
+        _count_on(new, table)
+        tell(table.name, counts[table.name])
+    _compare(old, new, counts)
+    rows, head = _check_chain(old, new, keys)
+    return Moved(counts, _enqueue(new, engine), rows, head)
+
+
+def moved_tables() -> list[sa.Table]:
+    """Return the tables that are copied; what they are summed up in is made by the database."""
+    return [table for table in metadata.sorted_tables if table.name not in _OF_WORKERS]
+
+
+def _refuse_full(new: Connection) -> None:
+    for table in moved_tables():
+        if new.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first():
+            raise ConfigError(
+                f"The target database is not empty ({table.name} has rows): nothing was moved. "
+                "Give an empty one, `CREATE DATABASE name;`."
+            )
+
+
+def _copy(old: Connection, new: Connection, table: sa.Table) -> int:
+    rows = old.execute(sa.select(table).order_by(*table.primary_key.columns))
+    count = 0
+    for batch in _batches(rows.mappings()):
+        new.execute(table.insert(), batch)
+        count += len(batch)
+    return count
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(dict(row))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _count_on(new: Connection, table: sa.Table) -> None:
+    """Let the table number its next row after those that came with a number."""
+    column = table.autoincrement_column
+    if column is None:
+        return
+    name = {"of_table": table.name, "of_column": column.name}
+    sequence = new.execute(_SEQUENCE, name).scalar()
+    highest = new.execute(sa.select(sa.func.max(column))).scalar()
+    if sequence is not None and highest is not None:
+        new.execute(_SET, {"sequence": sequence, "highest": highest})
+
+
+_SEQUENCE = sa.text("SELECT pg_get_serial_sequence(:of_table, :of_column)")
+_SET = sa.text("SELECT setval(CAST(:sequence AS regclass), :highest)")
+_SUMS = (
+    sa.select(sa.func.sum(ledger.c.cost_pico), sa.func.sum(ledger.c.reserved_pico)),
+    sa.select(sa.func.sum(budgets.c.spent_pico), sa.func.sum(budgets.c.reserved_pico)),
+)
+
+
+def _compare(old: Connection, new: Connection, counts: dict[str, int]) -> None:
+    for table in moved_tables():
+        query = sa.select(sa.func.count()).select_from(table)
+        there, here = old.execute(query).scalar_one(), new.execute(query).scalar_one()
+        if not there == here == counts[table.name]:
+            raise ConfigError(f"{table.name}: {here} of {there} rows arrived; nothing was moved.")
+    for amounts in _SUMS:
+        sums = [
+            [int(value or 0) for value in connection.execute(amounts).one()]
+            for connection in (old, new)
+        ]
+        if sums[0] != sums[1]:
+            raise ConfigError("The amounts on the books differ after the move; nothing was moved.")
+
+
+def _check_chain(old: Connection, new: Connection, keys: Sequence[bytes] | None) -> tuple[int, str]:
+    """Verify the audit chain where it arrived; a chain that was broken before is told apart."""
+    last = sa.select(audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+    here, there = verify(new, public_keys=keys), verify(old, public_keys=keys)
+    heads = [connection.execute(last).scalar() for connection in (old, new)]
+    if (here.first_bad, here.rows) != (there.first_bad, there.rows) or heads[0] != heads[1]:
+        raise ConfigError(f"The audit chain did not arrive whole ({here.why}); nothing was moved.")
+    if not there.is_whole:
+        raise ConfigError(
+            f"The audit chain of the SQLite file is broken at row {there.first_bad} ({there.why}): "
+            "nothing was moved. `swarm audit verify` says more; restore a backup first."
+        )
+    return here.rows, str(heads[1] or "")
+
+
+def _enqueue(new: Connection, engine: Engine) -> int:
+    """Enqueue what was queued or at work; what waits for a person waits on."""
+    moving = [status.value for status in OrderStatus if status.is_moving]
+    rows = new.execute(
+        sa.select(orders).where(orders.c.status.in_(moving)).order_by(orders.c.created_at)
+    ).all()
+    for row in rows:
+        engine.enqueue(
+            new,
+            SEGMENT,
+            segment_id(row.id, row.segment),
+            row.id,
+            row.segment,
+            lane=lane_of(row.channel, row.sender_id, row.customer),
+            is_urgent=row.segment > 0,
+        )
+    return len(rows)

@@ -1,0 +1,46 @@
+"""The right to work: one worker a home on SQLite; on Postgres many, see `cluster_seat`."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeAlias
+
+from swarm.runtime.lock import WorkerLock, refuse_moved
+
+Runs: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
+
+
+class Seat(Protocol):
+    """The right to work, from entering to leaving; entering raises ConfigError where it is taken."""
+
+    async def __aenter__(self) -> Self:
+        """Take it."""
+        ...
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give it back."""
+
+    async def watch(self, run: Runs) -> None:
+        """Keep it until cancelled; raise ConfigError where it is lost for good."""
+
+
+class HomeSeat:
+    """The only worker of a home, by a lock on a file."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._lock = WorkerLock(home)
+
+    async def __aenter__(self) -> Self:
+        """Lock the home, unless its company is elsewhere by now."""
+        refuse_moved(self._home)
+        self._lock.__enter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Unlock the home."""
+        self._lock.__exit__(None, None, None)
+
+    async def watch(self, run: Runs) -> None:
+        """Do nothing: the operating system keeps the lock."""
+        await asyncio.Event().wait()

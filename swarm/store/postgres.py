@@ -1,0 +1,248 @@
+"""How Postgres is reached: connections, what its errors mean, and commits that are never doubted."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from swarm.core.errors import ConfigError, Unavailable
+
+T = TypeVar("T")
+
+DRIVER = "postgresql+psycopg"
+_SPELLINGS = frozenset({"postgres", "postgresql", "postgresql+psycopg2", DRIVER})
+POOL, OVERFLOW = 10, 10
+"""Connections of one process: kept, and opened on top while much happens at once."""
+CONNECT_S = 5
+IDLE_S = 30
+"""After how long the server ends a transaction in which nothing happens: whoever stalls in the
+middle of one would keep its rows locked for everybody."""
+_AGAIN = frozenset({"40001", "40P01", "23505"})
+"""A transaction that met another one: undone by the server, and as good as new when run again. A
+unique key is among them, since where one looks first and inserts then, two may look at once."""
+MOST_TRIES = 8
+_PAUSE_S = 0.01
+ASK_S = 0.5
+DOUBT_S = 120.0
+"""How long to ask a server that was lost at a commit what became of it, in seconds."""
+
+
+def url_of(address: str) -> str:
+    """Return the address with our driver, however it is spelled; another database's as it is.
+
+    Raises:
+        ConfigError: It is no address.
+    """
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        # The address may hold a password, so it is not repeated.
+        raise ConfigError(
+            "SWARM_DATABASE_URL is no database address: write it as "
+            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
+        ) from error
+    if url.drivername not in _SPELLINGS:
+        return address
+    return url.set(drivername=DRIVER).render_as_string(hide_password=False)
+
+
+def shown(address: str) -> str:
+    """Return the address for people and logs, without its password."""
+    url = make_url(address)
+    host = url.host or url.query.get("host") or "this machine"
+    port = f":{url.port}" if url.port else ""
+    return f"{url.database or 'postgres'} at {host}{port}"
+
+
+def password_of(address: str) -> str | None:
+    """Return the password in an address, so that it can be kept out of logs."""
+    try:
+        password = make_url(address).password
+    except ArgumentError:
+        return None
+    return str(password) if password else None
+
+
+def make_engine(address: str, *, tag: str) -> Engine:
+    """Return connections to a Postgres; none is opened yet.
+
+    Args:
+        address: As `url_of` returned it.
+        tag: Names this process's connections on the server.
+
+    Raises:
+        ConfigError: The driver is not installed, or it is another database.
+    """
+    url: URL = make_url(address)
+    if url.drivername != DRIVER:
+        raise ConfigError(
+            f"SWARM_DATABASE_URL: {url.drivername!r} is not supported: use SQLite (leave it unset) "
+            f"or {DRIVER}://…"
+        )
+    if find_spec("psycopg") is None:
+        raise ConfigError("Postgres needs the package 'psycopg': pip install 'swarm[postgres]'")
+    return sa.create_engine(
+        url,
+        connect_args={
+            "application_name": tag,
+            "connect_timeout": CONNECT_S,
+            # A host that vanished says nothing; its end is noticed within half a minute.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "options": f"-c idle_in_transaction_session_timeout={IDLE_S * 1000}",
+        },
+        pool_size=POOL,
+        max_overflow=OVERFLOW,
+        pool_pre_ping=True,
+    )
+
+
+def write(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run `work` in one transaction and commit it, once.
+
+    Where it met another transaction it is run again, so it must bear that.
+
+    Raises:
+        Unavailable: The server cannot be reached or is full; nothing was changed.
+    """
+    tries = 1
+    while True:
+        try:
+            return _write(engine, work)
+        except (DBAPIError, PoolTimeoutError) as error:
+            if _state(error) not in _AGAIN or tries >= MOST_TRIES:
+                raise explained(error, engine.url) from error
+        time.sleep(_PAUSE_S * 2**tries * random.random())  # noqa: S311  # spreads tries
+        tries += 1
+
+
+def _write(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        try:
+            result = work(connection)
+            number = connection.execute(_NUMBER).scalar()
+        except BaseException:
+            transaction.rollback()
+            raise
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if number is None or not error.connection_invalidated:
+                raise
+            lost = error
+        else:
+            return result
+    if not _is_committed(engine, str(number)):
+        raise lost
+    return result
+
+
+def _is_committed(engine: Engine, number: str) -> bool:
+    """Ask what became of a transaction whose commit was not answered.
+
+    Raises:
+        Unavailable: Nobody could say for long.
+    """
+    deadline = time.monotonic() + DOUBT_S
+    while True:
+        try:
+            with engine.connect() as connection:
+                outcome = connection.execute(_OUTCOME, {"number": number}).scalar()
+            if outcome in ("committed", "aborted"):
+                return bool(outcome == "committed")
+        except DBAPIError as error:
+            if _state(error) == "22023":
+                # In this server's future: it took over without having seen it.
+                return False
+            if time.monotonic() > deadline:
+                raise explained(error, engine.url) from error
+        time.sleep(ASK_S)
+
+
+_NUMBER = sa.text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
+_OUTCOME = sa.text("SELECT pg_xact_status(CAST(:number AS xid8))")
+
+
+def _state(error: BaseException) -> str:
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+
+
+_MINE = {
+    "password authentication failed": "it refuses the password of {user}",
+    "no password supplied": "it wants a password for {user}",
+    "no pg_hba.conf entry": "it lets {user} in from here in no way (pg_hba.conf)",
+    'role "': "it does not know the user {user}",
+    'database "': "it has no database {database}; create it there with `CREATE DATABASE`",
+}
+"""What the operator mends, by the server's words at a connection that it refuses."""
+
+
+def explained(error: BaseException, url: URL) -> BaseException:
+    """Return what an error of the database means for the one who can act, or the error itself."""
+    where = shown(url.render_as_string(hide_password=False))
+    if isinstance(error, PoolTimeoutError):
+        return Unavailable(f"The database {where} is busy; nothing was changed. Try again.")
+    if not isinstance(error, DBAPIError):
+        return error
+    state, text = _state(error), " ".join(str(error.orig).split())
+    for words, meaning in _MINE.items():
+        if not state.startswith(("22", "23", "42")) and words in text and "FATAL" in text:
+            said = meaning.format(user=url.username, database=url.database)
+            return ConfigError(f"The database server of {where} was reached, but {said}.")
+    if state == "42501":
+        return ConfigError(f"The user {url.username} may not do that in {where}: {text}")
+    if state.startswith("53"):
+        why = {"53100": "its disk is full", "53300": "it takes no more connections"}
+        return Unavailable(f"The database {where} is out of room: {why.get(state, text)}.")
+    if state == "25006":
+        return Unavailable(f"The database {where} is read-only at the moment; nothing was changed.")
+    is_lost = error.connection_invalidated or state.startswith(("08", "57P"))
+    is_refused = not state and isinstance(error, OperationalError)
+    if is_lost or is_refused or state in ("40001", "40P01"):
+        return Unavailable(
+            f"The database {where} cannot be reached; nothing was changed. Check that it runs and "
+            f"that SWARM_DATABASE_URL is right. ({text[:200]})"
+        )
+    return error
+
+
+@contextmanager
+def turn(connection: Connection, name: str) -> Iterator[None]:
+    """Hold a name for the length of the block; whoever else wants it waits.
+
+    Args:
+        connection: One that commits each statement by itself.
+        name: What is held.
+    """
+    connection.execute(_LOCK, {"name": name})
+    try:
+        yield
+    finally:
+        connection.execute(_UNLOCK, {"name": name})
+
+
+def tried(connection: Connection, name: str) -> bool:
+    """Hold a name for the length of the transaction; False where somebody else does."""
+    return bool(connection.execute(_TRY, {"name": name}).scalar())
+
+
+_LOCK = sa.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))")
+_UNLOCK = sa.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))")
+_TRY = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+def now_ms(connection: Connection) -> int:
+    """Return the server's own time in milliseconds, the one clock that all workers share."""
+    return int(connection.execute(_NOW).scalar_one())
+
+
+_NOW: sa.TextClause = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")

@@ -1,0 +1,122 @@
+"""A company on a Postgres, by its command line: made, looked at, upgraded, moved, unreachable."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from swarm.store import schema
+from tests.servers.postgres import Server, missing
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    if reason := missing():
+        pytest.skip(reason)
+    with Server() as server:
+        yield server
+
+
+def swarm(
+    home: Path, *words: str, timeout_s: float = 120, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    own = {f"SWARM_{name.upper()}": value for name, value in settings.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "swarm.cli", *words],
+        env={"PATH": os.defpath, "HOME": str(home), "SWARM_HOME": str(home), "USER": "ada"} | own,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def test_a_company_is_made_seen_and_refused_by_another_folder(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.create("made")
+    home = tmp_path / "home"
+    made = swarm(home, "init", "--json", database_url=url)
+    assert (made.returncode, json.loads(made.stdout)["is_new"]) == (0, True), made.stderr
+    shown = json.loads(swarm(home, "db", "status", "--json", database_url=url).stdout)
+    assert shown["kind"] == "Postgres"
+    assert shown["schema"] == schema.HEAD
+    assert shown["is_current"] is True
+    other = swarm(tmp_path / "other", "worker", database_url=url)
+    assert other.returncode == 2
+    assert "is not the folder that this company's other processes work in" in other.stderr
+
+
+def test_an_older_and_a_newer_schema_are_each_refused_with_the_way_on(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.create("aged")
+    home = tmp_path / "home"
+    assert swarm(home, "init", database_url=url).returncode == 0
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+
+    def set_revision(revision: str) -> None:
+        with engine.begin() as connection:
+            query = sa.text("UPDATE alembic_version SET version_num = :to")
+            connection.execute(query, {"to": revision})
+
+    set_revision("9999")
+    newer = swarm(home, "worker", database_url=url)
+    assert newer.returncode == 2
+    assert "last used with a newer Swarm (schema 9999" in newer.stderr
+    set_revision("0012")
+    with engine.begin() as connection:
+        for table in ("farm_journal", "farm_instances"):
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
+    older = swarm(home, "worker", database_url=url)
+    assert older.returncode == 2
+    assert "run `swarm db upgrade` once" in older.stderr
+    done = swarm(home, "db", "upgrade", "--json", database_url=url)
+    assert json.loads(done.stdout) == {"from": "0012", "to": schema.HEAD, "is_changed": True}
+    assert swarm(home, "db", "upgrade", database_url=url).returncode == 0
+
+
+def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://ada:s3cret@127.0.0.1:9/acme"
+    began = time.monotonic()
+    asked = swarm(tmp_path / "home", "up", database_url=url, worker__database_wait_s="2")
+    assert asked.returncode == 2
+    assert "The database acme at 127.0.0.1:9 cannot be reached" in asked.stderr
+    assert "Trying again for" in asked.stderr
+    assert time.monotonic() - began >= 2
+    assert "s3cret" not in asked.stderr + asked.stdout
+    orders = swarm(tmp_path / "home", "orders", database_url=url)
+    assert orders.returncode == 2
+    assert "cannot be reached" in orders.stderr
+
+
+def test_a_listener_without_work_needs_a_shared_database(tmp_path: Path) -> None:
+    refused = swarm(tmp_path / "home", "up", "--no-work")
+    assert refused.returncode == 2
+    assert "needs a Postgres" in refused.stderr
+
+
+def test_a_company_moves_by_one_command_and_a_rerun_says_so(server: Server, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert swarm(home, "init").returncode == 0
+    assert swarm(home, "order", "Write a page about bread.", llm__model="openai/x").returncode == 0
+    url = server.create("moved")
+    done = swarm(home, "db", "move", "--to", url, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["rows"]["orders"] == 1
+    assert document["orders_enqueued"] == 1
+    again = swarm(home, "db", "move", "--to", url)
+    assert again.returncode == 2
+    assert "was moved to moved at" in again.stderr
+    listed = swarm(home, "orders", "--json", database_url=url)
+    assert [order["status"] for order in json.loads(listed.stdout)] == ["queued"]
