@@ -50,8 +50,9 @@ def work_brief(
     review: Review | None,
     memories: Sequence[str] = (),
     skills: str = "",
+    said: Sequence[str] = (),
 ) -> str:
-    """Give a task to its role."""
+    """Give a task to its role; `said` is what people added since it was planned."""
     return _join(
         f"Your task: {task.title}",
         task.brief,
@@ -67,6 +68,7 @@ def work_brief(
         )
         if review
         else "",
+        "\n".join(said),
         _memories(memories),
         _block("Skills you can load with use_skill", skills) if skills else "",
         "Write the deliverable to a file, declare it with `deliver`, and end with a short summary. "
@@ -75,9 +77,17 @@ def work_brief(
 
 
 def review_brief(
-    frame: Frame, task: PlannedTask, result: TaskState, *, deliverables: Sequence[str]
+    frame: Frame,
+    task: PlannedTask,
+    result: TaskState,
+    *,
+    deliverables: Sequence[str],
+    said: Sequence[str] = (),
 ) -> str:
-    """Ask a reviewer, who is not the author, for a verdict."""
+    """Ask a reviewer, who is not the author, for a verdict.
+
+    `said` is what people added while the task went on; the author has read it too.
+    """
     return _join(
         f"Review the work of {task.role}. Accept it if it does what the task asked and serves the "
         "success criteria; otherwise send it back with reasons the author can act on. Judge what is "
@@ -85,6 +95,7 @@ def review_brief(
         _block("Task", f"{task.title}\n{task.brief}"),
         _block("Expected deliverable", task.deliverable),
         _block("Success criteria of the whole order", _bullets(frame.success_criteria)),
+        "\n".join(said),
         _block("The author's summary", shorten(result.summary, 2000)),
         _block("Deliverables", "\n\n".join(deliverables) or "(none)"),
     )

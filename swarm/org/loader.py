@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -208,7 +209,7 @@ def _read(name: str, file: Path) -> _Draft:
         draft.faults.append(text)
         return draft
     draft.text = text
-    front = parse(text)
+    front = _front_of(text)
     if isinstance(front, Fault):
         draft.faults.append(front)
         return draft
@@ -222,6 +223,12 @@ def _read(name: str, file: Path) -> _Draft:
     except ValidationError as error:
         _add_errors(draft, error)
     return draft
+
+
+@lru_cache(maxsize=64)
+def _front_of(text: str) -> FrontMatter | Fault:
+    """Read front matter once: evaluations open hundreds of companies with the same role files."""
+    return parse(text)
 
 
 def _text_of(file: Path) -> str | Fault:
