@@ -21,6 +21,8 @@ class Capabilities:
     has_buttons: bool = False
     has_edits: bool = False
     has_threads: bool = False
+    has_topics: bool = False
+    """True where an order may have a topic of a group to itself: the channel is a `TopicKeeper`."""
     has_files: bool = False
     """True where a person can send files; sending them to people is every channel's own matter."""
     has_voice: bool = False
@@ -39,6 +41,26 @@ class Capabilities:
 
 class SendRefused(SwarmError):
     """Say that the platform will never take this message; it was surely not sent."""
+
+
+class ThreadGone(SendRefused):
+    """Say that the thread or topic to write in was closed or deleted; outside of it one may write."""
+
+
+class TopicKeeper(Protocol):
+    """What a channel does besides, whose groups can have a topic for each order."""
+
+    async def open_topic(self, chat_id: str, name: str) -> str:
+        """Open a topic in a group and return the platform's id of it.
+
+        Raises:
+            Transient: Surely not opened; try again later.
+            SendRefused: The group has no topics, or the company may not open any.
+            Exception: Nobody knows whether it was opened.
+        """
+
+    async def end_topic(self, chat_id: str, thread_id: str, name: str) -> None:
+        """Rename a topic and close it. Raises nothing: a topic left open harms nobody."""
 
 
 class Station(Protocol):

@@ -162,7 +162,7 @@ class Book:
         day = budget.day_scope(now)
 
         def work(connection: Connection) -> Attempt | RawAnswer:
-            check_claim(connection, key.order_id, caller)
+            self._check(connection, key, caller)
             attempts = 0
             for row in connection.execute(_OF_CALL, _call(key)).all():
                 if row.state == USED:
@@ -178,6 +178,10 @@ class Book:
         opened = await self._store.awrite(work)
         self._known_day = day
         return opened
+
+    def _check(self, connection: Connection, key: CallKey, caller: Caller) -> None:
+        """Refuse a call by a run that may not make it; raises Cancelled."""
+        check_claim(connection, key.order_id, caller)
 
     async def settle(self, attempt: Attempt, answer: RawAnswer, charge: Charge) -> RawAnswer:
         """Charge an answer and store it; return the one in use, which may be another run's.

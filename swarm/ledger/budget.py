@@ -61,17 +61,18 @@ def task_scope(order_id: str, task_id: str) -> str:
 
 def open_scope(connection: Connection, scope: str, *, limit: Decimal | None, currency: str) -> None:
     """Create a scope where it does not exist yet; an existing one keeps its limit."""
-    known = connection.execute(sa.select(budgets.c.scope).where(budgets.c.scope == scope)).first()
-    if known is None:
-        connection.execute(
-            budgets.insert().values(
-                scope=scope,
-                limit_pico=None if limit is None else to_pico(limit),
-                spent_pico=0,
-                reserved_pico=0,
-                currency=currency,
-            )
-        )
+    if connection.execute(_KNOWN, {"of_scope": scope}).first() is not None:
+        return
+    connection.execute(
+        _OPEN,
+        {
+            "scope": scope,
+            "limit_pico": None if limit is None else to_pico(limit),
+            "spent_pico": 0,
+            "reserved_pico": 0,
+            "currency": currency,
+        },
+    )
 
 
 _RESERVE = (
@@ -95,6 +96,10 @@ _SETTLE = (
         spent_pico=budgets.c.spent_pico + sa.bindparam("cost"),
     )
 )
+
+_KNOWN = sa.select(budgets.c.scope).where(budgets.c.scope == sa.bindparam("of_scope"))
+_FIND = sa.select(budgets).where(budgets.c.scope == sa.bindparam("of_scope"))
+_OPEN = budgets.insert()
 
 
 def reserve(connection: Connection, scopes: list[str], worst_pico: int) -> None:
@@ -168,7 +173,7 @@ def set_limit(connection: Connection, scope: str, limit: Decimal | None, *, curr
 
 def find(connection: Connection, scope: str) -> Budget | None:
     """Return a scope as it stands, or None."""
-    row = connection.execute(sa.select(budgets).where(budgets.c.scope == scope)).first()
+    row = connection.execute(_FIND, {"of_scope": scope}).first()
     if row is None:
         return None
     return Budget(

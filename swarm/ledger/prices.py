@@ -8,7 +8,7 @@ dated books, `prices/*.json` in its home, are laid over it.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from decimal import Context, Decimal, Inexact, localcontext
+from decimal import ROUND_UP, Context, Decimal, Inexact, localcontext
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,9 @@ FORMAT = 2
 """Version of the book's layout; a reader refuses any other but those it can read."""
 _READABLE = (1, FORMAT)
 
+AUDIO_SECOND = "audio_second"
+"""The unit in which sound is billed by its length."""
+
 UNSEEN_TOKENS = 512
 """Prompt tokens a provider may add that no request shows: its chat template and its own words
 about tools (Anthropic's take about 350)."""
@@ -74,10 +77,12 @@ class PriceSetting(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input_per_million: _PerMillion
-    """Per 1,000,000 prompt tokens."""
-    output_per_million: _PerMillion
-    """Per 1,000,000 generated tokens, reasoning included."""
+    input_per_million: _PerMillion = Decimal(0)
+    """Per 1,000,000 prompt tokens. To be stated, except where a minute of sound has a price."""
+    output_per_million: _PerMillion = Decimal(0)
+    """Per 1,000,000 generated tokens, reasoning included. As above."""
+    audio_per_minute: Decimal | None = Field(default=None, ge=0, le=1_000, allow_inf_nan=False)
+    """Per minute of sound that a model writes down; such a model is billed by nothing else."""
     cache_read_per_million: _PerMillion | None = None
     """Per 1,000,000 prompt tokens read from a cache; the input price where it is left out."""
     cache_write_per_million: _PerMillion | None = None
@@ -99,6 +104,13 @@ class PriceSetting(BaseModel):
             self.cache_write_per_million,
             self.cache_write_1h_per_million,
         )
+        if self.audio_per_minute is not None:
+            if self.status == "paid" and self.audio_per_minute == 0:
+                raise ValueError("a price of 0 needs `status: notional`: nothing paid is free")
+            return self
+        missing = {"input_per_million", "output_per_million"} - self.model_fields_set
+        if missing:
+            raise ValueError(f"{' and '.join(sorted(missing))}: to be stated")
         if self.status == "paid" and 0 in prices:
             raise ValueError("a price of 0 needs `status: notional`: nothing that is paid is free")
         return self
@@ -385,6 +397,7 @@ class PriceBook:
             audio_input=fresh,
             audio_output=answer,
             image_output=answer,
+            units=_per_second(setting.audio_per_minute),
             currency=setting.currency,
             status=CostStatus(setting.status),
             is_free_of_services=True,
@@ -427,6 +440,15 @@ def _dearest(tables: Sequence[Rates], names: Sequence[str]) -> Decimal:
                     yield rate
 
     return max(rates())
+
+
+def _per_second(per_minute: Decimal | None) -> Mapping[str, Decimal]:
+    """Return the price of a second of sound, rounded up where a minute does not divide evenly."""
+    if per_minute is None:
+        return {}
+    with localcontext() as context:
+        context.prec = 60
+        return {AUDIO_SECOND: (per_minute / 60).quantize(Decimal("1e-15"), ROUND_UP)}
 
 
 def _per_token(per_million: Decimal) -> Decimal:

@@ -294,7 +294,8 @@ def _pieces(
     reasons: list[str] = []
     for unit, pieces in units.items():
         rate = price.units.get(unit) if price is not None else None
-        if price is not None and (price.is_free_of_services or (provider, unit) in FREE_UNITS):
+        is_covered = rate is None and price is not None and price.is_free_of_services
+        if price is not None and (is_covered or (provider, unit) in FREE_UNITS):
             rate = Decimal(0)
         if price is None or rate is None:
             reasons.append(f"no price is known for {unit} with {model}")

@@ -69,6 +69,10 @@ Watch: TypeAlias = Callable[[RecordedCall, int], Awaitable[bool]]
 """See a call and its number before it is served; False stops the replay."""
 
 
+Gate: TypeAlias = Callable[[RecordedCall], Awaitable[None]]
+"""Return once a recorded answer may come."""
+
+
 class CassetteLLM:
     """Serve recorded answers by lane, each once, to exactly the request they were given to."""
 
@@ -85,6 +89,7 @@ class CassetteLLM:
         faults: Mapping[int, Sequence[ModelError]] = MappingProxyType({}),
         watch: Watch | None = None,
         live: LLM | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Take a recording.
 
@@ -99,6 +104,7 @@ class CassetteLLM:
             faults: Raised before the recorded calls of these numbers, counted from 1.
             watch: Sees each call before it is served, and may stop the replay there.
             live: Answers what the recording does not hold; without it that is a miss.
+            gate: Holds each recorded answer back until it may come.
         """
         self.misses: list[Miss] = []
         self.served = 0
@@ -118,6 +124,7 @@ class CassetteLLM:
         self._matches = matches
         self._watch = watch
         self._live = live
+        self._gate = gate
         self._turn = asyncio.Lock()
         self._capabilities = capabilities
         self._digest = digest
@@ -152,6 +159,8 @@ class CassetteLLM:
         if faults := self._faults.get(id(call)):
             raise faults.popleft()
         await self._show(call)
+        if self._gate is not None:
+            await self._gate(call)
         queue.popleft()
         self._taken[lane] += 1
         self.served += 1

@@ -38,6 +38,11 @@ _OWN_CLIENTS = frozenset(("azure", "azure_text", "text-completion-openai"))
 """Providers that litellm reaches through a vendor's own client; their calls have no tape."""
 
 
+_IMPORT = threading.Lock()
+"""Held while the library is imported. Two threads that import it at once find it half-made, and one
+process may have several of our models."""
+
+
 class LiteLLM:
     """The adapter for all models but the embedded one.
 
@@ -51,7 +56,7 @@ class LiteLLM:
         self._wire = TapedTransport(self._connections)
         self._roads = Roads()
         self._library: _Library | None = None
-        self._import = threading.Lock()
+        self._opening: asyncio.Future[_Library] | None = None
 
     async def complete(
         self, request: ModelRequest, *, timeout_s: float, idle_timeout_s: float
@@ -67,7 +72,7 @@ class LiteLLM:
         """
         library = self._library
         if library is None:
-            library = await asyncio.to_thread(self._loaded)
+            library = await self._opened()
         tape = Tape(idle_timeout_s)
         token = TAPE.set(tape)
         started = time.monotonic()
@@ -102,9 +107,19 @@ class LiteLLM:
         """Close the connections; a later call opens new ones."""
         await self._connections.close()
 
+    async def _opened(self) -> "_Library":
+        """Return litellm; one thread imports it, however many calls wait for it."""
+        if self._opening is None or self._opening.get_loop() is not asyncio.get_running_loop():
+            self._opening = asyncio.ensure_future(asyncio.to_thread(self._loaded))
+        try:
+            return await asyncio.shield(self._opening)
+        finally:
+            if self._opening is not None and self._opening.done():
+                self._opening = None
+
     def _loaded(self) -> "_Library":
         """Return litellm, imported on the first use."""
-        with self._import:
+        with _IMPORT:
             if self._library is None:
                 self._library = _Library(self._wire)
             return self._library

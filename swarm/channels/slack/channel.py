@@ -35,6 +35,9 @@ LOOK_S = 1.0
 """How often the socket is looked at, in seconds."""
 NAME_S = 1.0
 """Longest wait for a person's name; Slack wants to hear within three seconds that it was heard."""
+STATUS, STATUS_S = "is working…", 60.0
+"""What stands under a thread at work, and how often it is renewed, in seconds; Slack takes it away after
+two minutes, or when something is said there. It needs no scope but `chat:write`."""
 REMEMBERED = 500
 """Cards and names kept in memory."""
 
@@ -81,6 +84,7 @@ class SlackChannel:
         self._storing = asyncio.Lock()
         self._cards: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
+        self._busy_until: OrderedDict[tuple[str, str], float] = OrderedDict()
         self.capabilities = Capabilities(
             is_local=False,
             has_buttons=True,
@@ -88,6 +92,7 @@ class SlackChannel:
             has_threads=True,
             has_files=True,
             has_voice=True,
+            has_typing=True,
             text_units=TEXT_UNITS,
             file_bytes=config.file_mib * 1024 * 1024,
             chat_pause_s=config.chat_pause_s,
@@ -252,7 +257,11 @@ class SlackChannel:
         try:
             line, _ = await self._open()
             sending = Sending(line, message)
-            return await (sending.document() if message.files else sending.text())
+            sent = await (sending.document() if message.files else sending.text())
+            if message.edits is None:
+                # What is said takes the sign away; it is put there again while work goes on.
+                self._busy_until.pop((message.chat_id, message.thread_id or ""), None)
+            return sent
         except Exception as error:
             if isinstance(error, SendRefused):
                 raise
@@ -265,7 +274,9 @@ class SlackChannel:
         """Give a hint; a failure is logged and forgotten."""
         try:
             line, _ = await self._open()
-            if signal.kind is SignalKind.CLICK and signal.click_id and signal.is_refusal:
+            if signal.kind is SignalKind.TYPING:
+                await self._busy(line, signal)
+            elif signal.kind is SignalKind.CLICK and signal.click_id and signal.is_refusal:
                 user, _, thread = signal.click_id.partition(":")
                 await line.web.chat_postEphemeral(
                     channel=signal.chat_id, user=user, text=signal.text, thread_ts=thread or None
@@ -274,6 +285,17 @@ class SlackChannel:
                 await self._unbutton(line, signal.chat_id, signal.message_id)
         except Exception as error:  # noqa: BLE001  # see the port
             log.info("a hint was lost", kind=signal.kind.value, reason=_reason(error))
+
+    async def _busy(self, line: "Line", signal: Signal) -> None:
+        """Show under a thread that somebody works on it; Slack takes that away by itself."""
+        key, now = (signal.chat_id, signal.thread_id or ""), self._clock.monotonic()
+        if not signal.thread_id or now < self._busy_until.get(key, 0.0):
+            return
+        # Also where it fails: an app without the feature is not asked all day.
+        _keep(self._busy_until, key, now + STATUS_S)
+        await line.web.assistant_threads_setStatus(
+            channel_id=signal.chat_id, thread_ts=signal.thread_id, status=STATUS
+        )
 
     async def _unbutton(self, line: "Line", chat_id: str, ts: str) -> None:
         card = self._cards.pop((chat_id, ts), None)

@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from swarm.channels.base import Capabilities, FreeStation, Hear, SendRefused, Station
+from swarm.channels.base import (
+    Capabilities,
+    FreeStation,
+    Hear,
+    SendRefused,
+    Station,
+)
 from swarm.channels.telegram import errors
 from swarm.channels.telegram.config import TelegramConfig
-from swarm.channels.telegram.formatting import CAPTION_UNITS, TEXT_UNITS, cut
+from swarm.channels.telegram.formatting import TEXT_UNITS, cut
 from swarm.channels.telegram.reading import CHANNEL, KINDS, Reader
+from swarm.channels.telegram.sending import Sending
 from swarm.channels.telegram.webhook import WebhookDoor
 from swarm.core.clock import Clock, SystemClock
 from swarm.core.errors import InvalidInput, Transient
 from swarm.core.message import (
     InboundFile,
-    OutboundKind,
     OutboundMessage,
     Signal,
     SignalKind,
@@ -30,8 +36,6 @@ from swarm.core.message import (
 from swarm.core.registry import Registry
 
 if TYPE_CHECKING:
-    from telegram import InlineKeyboardMarkup
-
     from swarm.channels.telegram.vendor import Line
 
 log = structlog.get_logger("swarm.telegram")
@@ -42,8 +46,8 @@ CONFLICT_S = (5.0, 60.0)
 """Shortest and longest wait after Telegram reports a second poller."""
 PAUSE_S = (0.5, 30.0)
 """Shortest and longest wait after a poll that failed."""
-MAX_UPLOAD_BYTES = 50 * 1024 * 1024
-"""Largest file that the public server takes from a bot."""
+TOPIC_SIGNS = 128
+"""Longest name of a topic."""
 CLICK_SIGNS = 190
 """Longest note on a pressed button; Telegram takes 200."""
 
@@ -95,6 +99,7 @@ class TelegramChannel:
             has_buttons=True,
             has_edits=True,
             has_threads=True,
+            has_topics=config.topics,
             has_files=True,
             has_voice=True,
             has_typing=True,
@@ -290,7 +295,7 @@ class TelegramChannel:
         """Send or edit one message; see `Channel.send`."""
         try:
             line, _ = await self._open()
-            sending = _Sending(line, message)
+            sending = Sending(line, message)
             return await (sending.document() if message.files else sending.text())
         except Exception as error:
             if isinstance(error, SendRefused):
@@ -299,6 +304,28 @@ class TelegramChannel:
             if ours is error:
                 raise
             raise ours from error
+
+    async def open_topic(self, chat_id: str, name: str) -> str:
+        """Open a topic; see `TopicKeeper.open_topic`."""
+        try:
+            line, _ = await self._open()
+            made = await line.bot.create_forum_topic(chat_id, name[:TOPIC_SIGNS])
+            return str(made.message_thread_id)
+        except Exception as error:
+            ours = errors.translated(error)
+            if ours is error:
+                raise
+            raise ours from error
+
+    async def end_topic(self, chat_id: str, thread_id: str, name: str) -> None:
+        """Rename a topic, then close it: a closed one can be renamed, but why ask for more rights."""
+        where: dict[str, Any] = {"chat_id": chat_id, "message_thread_id": int(thread_id)}
+        try:
+            line, _ = await self._open()
+            await line.bot.edit_forum_topic(**where, name=name[:TOPIC_SIGNS])
+            await line.bot.close_forum_topic(**where)
+        except Exception as error:  # noqa: BLE001  # see the port
+            log.info("a topic was left open", reason=errors.reason(error))
 
     async def signal(self, signal: Signal) -> None:
         """Give a hint; a failure is logged and forgotten."""
@@ -340,147 +367,6 @@ class TelegramChannel:
         if len(content) > most:
             raise InvalidInput(too_big)
         return content
-
-
-class _Sending:
-    """One message on its way, with what is tried where the platform refuses it."""
-
-    def __init__(self, line: "Line", message: OutboundMessage) -> None:
-        self._bot = line.bot
-        self._message = message
-        self._where: dict[str, Any] = {
-            "chat_id": message.chat_id,
-            "message_thread_id": int(message.thread_id) if message.thread_id else None,
-        }
-
-    async def text(self) -> str:
-        """Send or edit the text."""
-        message = self._message
-        if message.edits is not None:
-            with suppress(_GoneError):
-                return await self._edit(message.edits)
-        options: dict[str, Any] = {
-            "disable_notification": message.is_silent or message.kind is OutboundKind.PROGRESS,
-            "reply_markup": _keyboard(message),
-            "link_preview_options": _no_preview(),
-            "reply_parameters": _reply(message),
-        }
-        try:
-            sent = await self._try(self._bot.send_message, options)
-        except Exception as error:
-            moved = getattr(error, "new_chat_id", None)
-            if moved is None:
-                raise
-            # A group that became a supergroup has a new id; the old one refuses for good.
-            self._where["chat_id"] = moved
-            sent = await self._try(self._bot.send_message, options)
-        return str(sent.message_id)
-
-    async def _edit(self, message_id: str) -> str:
-        self._where = {"chat_id": self._message.chat_id, "message_id": int(message_id)}
-        options = {
-            "reply_markup": _keyboard(self._message),
-            "link_preview_options": _no_preview(),
-        }
-        try:
-            await self._try(self._bot.edit_message_text, options)
-        except Exception as error:
-            if errors.is_same_text(error):
-                return message_id
-            if errors.is_gone(error):
-                self._where = {
-                    "chat_id": self._message.chat_id,
-                    "message_thread_id": _topic(self._message),
-                }
-                raise _GoneError from error
-            raise
-        return message_id
-
-    async def _try(self, call: Any, options: dict[str, Any]) -> Any:
-        """Make the call with markup, then plain, then outside a topic that is no more."""
-        texts = [{"text": self._message.text}]
-        if self._message.markup is not None:
-            texts.insert(0, {"text": self._message.markup, "parse_mode": "HTML"})
-        while True:
-            try:
-                return await call(**self._where, **texts[0], **options)
-            except Exception as error:
-                if errors.is_bad_markup(error) and len(texts) > 1:
-                    log.warning(
-                        "telegram refused the markup; sent plain", reason=errors.reason(error)
-                    )
-                    texts.pop(0)
-                elif errors.is_thread_gone(error) and self._where.get("message_thread_id"):
-                    self._where["message_thread_id"] = None
-                else:
-                    raise
-
-    async def document(self) -> str:
-        """Send the file; one that cannot be sent is named with its place instead."""
-        path = Path(self._message.files[0])
-        try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-            content = await asyncio.to_thread(path.read_bytes) if size <= MAX_UPLOAD_BYTES else b""
-        except OSError as error:
-            return await self._instead(f"cannot be read ({error.strerror})")
-        if size > MAX_UPLOAD_BYTES:
-            return await self._instead(f"has {size / 1024**2:,.0f} MiB, too large for Telegram")
-        if not content:
-            return await self._instead("is empty")
-        caption = cut(self._message.text, limit=CAPTION_UNITS)[0].plain
-        try:
-            sent = await self._bot.send_document(
-                **self._where,
-                document=content,
-                filename=path.name,
-                caption=caption,
-                disable_notification=self._message.is_silent,
-                reply_markup=_keyboard(self._message),
-            )
-        except Exception as error:
-            ours = errors.translated(error)
-            if not isinstance(ours, SendRefused) or "chat not found" in str(error).lower():
-                raise
-            return await self._instead(f"was refused ({errors.reason(error)})")
-        return str(sent.message_id)
-
-    async def _instead(self, why: str) -> str:
-        path = self._message.files[0]
-        text = f"{Path(path).name} {why}. It is in {path}"
-        self._message = replace(self._message, text=text, markup=None, files=())
-        return await self.text()
-
-
-class _GoneError(Exception):
-    """Say that the message to edit is no longer there."""
-
-
-def _topic(message: OutboundMessage) -> int | None:
-    return int(message.thread_id) if message.thread_id else None
-
-
-def _keyboard(message: OutboundMessage) -> "InlineKeyboardMarkup | None":
-    from telegram import InlineKeyboardButton, InlineKeyboardMarkup
-
-    rows = [
-        [InlineKeyboardButton(b.label[:64], callback_data=b.token) for b in row]
-        for row in message.buttons
-    ]
-    return InlineKeyboardMarkup(rows) if rows else None
-
-
-def _reply(message: OutboundMessage) -> Any:
-    from telegram import ReplyParameters
-
-    if message.reply_to is None:
-        return None
-    return ReplyParameters(int(message.reply_to), allow_sending_without_reply=True)
-
-
-def _no_preview() -> Any:
-    from telegram import LinkPreviewOptions
-
-    return LinkPreviewOptions(is_disabled=True)
 
 
 def _is_conflict(error: Exception) -> bool:

@@ -33,6 +33,9 @@ class TelegramConfig(BaseModel):
     """Numeric ids of people who are founders from the start; empty means nobody."""
     groups: Ids = ()
     """Numeric ids of groups in which the company listens; empty means none."""
+    topics: bool = False
+    """Give each order that is given in a group's General a topic of its own, where the group has topics
+    and the bot may manage them; it is renamed and closed when the order is over."""
     webhook_url: str = ""
     """Public https address that Telegram is told; empty polls, which needs no address."""
     webhook_listen: str = "127.0.0.1:8443"

@@ -118,3 +118,22 @@ async def _groups(line: Any, config: TelegramConfig) -> AsyncIterator[Mistake]:
             continue
         if chat.type == "private":
             yield Mistake(f"{group} is a person, not a group", "write it under telegram.founders")
+        elif config.topics:
+            async for mistake in _topics(line, group, chat):
+                yield mistake
+
+
+async def _topics(line: Any, group: int, chat: Any) -> AsyncIterator[Mistake]:
+    """Look whether orders can have topics of their own in a group."""
+    if not chat.is_forum:
+        yield Mistake(
+            f"the group {group} has no topics, so that orders get none of their own",
+            "switch Topics on in the group's settings, or telegram.topics off",
+        )
+        return
+    me = await line.bot.get_chat_member(group, line.bot.id)
+    if not getattr(me, "can_manage_topics", False):
+        yield Mistake(
+            f"the bot may not manage topics in the group {group}: orders stay where they are given",
+            "make it an administrator there, with the right to manage topics",
+        )

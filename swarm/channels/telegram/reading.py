@@ -73,6 +73,7 @@ class Reader:
             "is_addressed": is_private or is_named or is_to_us,
             "is_forwarded": isinstance(content.get("forward_origin"), dict),
             "files": files,
+            "album": _word(content.get("media_group_id")) if files else None,
         }
 
     def _edited(self, content: Json) -> Json:
@@ -178,6 +179,10 @@ def _id(value: Json) -> str:
 
 def _number(value: Any) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _word(value: Any) -> str | None:
+    return value[:64] if isinstance(value, str) and value else None
 
 
 def _name(sender: Json) -> str:

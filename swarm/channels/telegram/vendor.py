@@ -50,6 +50,9 @@ def _retry_after(payload: bytes) -> float | None:
     return float(wanted) if isinstance(wanted, int | float) else None
 
 
+_NO_UPDATES = b'{"ok": true, "result": []}'
+
+
 class KeepingRequest(HeedingRequest):
     """Keep the last answer: the library's own reading of updates drops what it does not know."""
 
@@ -59,8 +62,11 @@ class KeepingRequest(HeedingRequest):
         """Make the request as usual."""
         self.payload = b""
         status, payload = await super().do_request(*args, **kwargs)
+        if status != HTTPStatus.OK:
+            return status, payload
         self.payload = payload
-        return status, payload
+        # The library would make an object of every update, of which none is ever looked at.
+        return status, _NO_UPDATES
 
     def updates(self) -> list[dict[str, Any]]:
         """Return the updates of the last answer, as they came."""

@@ -43,6 +43,8 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 """Longest webhook; Meta's limit."""
 PAUSE_S = 15.0
 """Longest wait before the door is opened anew, in seconds."""
+TYPING_S = 20.0
+"""How often the sign of somebody typing is renewed, in seconds."""
 REMEMBERED = 10_000
 """Chats of which the last message is kept in memory."""
 
@@ -88,6 +90,7 @@ class WhatsAppChannel:
         self._storing = asyncio.Lock()
         self._heard: OrderedDict[str, datetime] = OrderedDict()
         self._newest: OrderedDict[str, str] = OrderedDict()
+        self._typed: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._closed: dict[str, datetime] = {}
         self._called: dict[str, datetime] = {}
         self.capabilities = Capabilities(
@@ -249,7 +252,9 @@ class WhatsAppChannel:
         try:
             line = await self._open()
             sending = Sending(line, message)
-            return await (sending.document() if message.files else sending.text())
+            sent = await (sending.document() if message.files else sending.text())
+            self._typed.pop(message.chat_id, None)
+            return sent
         except Exception as error:
             if isinstance(error, SendRefused):
                 raise
@@ -318,7 +323,7 @@ class WhatsAppChannel:
         """Give a hint; a failure is logged and forgotten."""
         try:
             if signal.kind is SignalKind.TYPING and signal.chat_id in self._newest:
-                await (await self._open()).typing(self._newest[signal.chat_id])
+                await self._typing(signal.chat_id, self._newest[signal.chat_id])
             elif signal.kind is SignalKind.CLICK and signal.is_refusal and signal.text:
                 # No button here has notes of its own; in silence it would look broken.
                 await (await self._open()).text(
@@ -326,6 +331,16 @@ class WhatsAppChannel:
                 )
         except Exception as error:  # noqa: BLE001  # see the port
             log.info("a hint was lost", kind=signal.kind.value, reason=str(error)[:300])
+
+    async def _typing(self, chat_id: str, message_id: str) -> None:
+        """Show that somebody is typing; Meta shows it for 25 s, or until something is sent."""
+        now = self._clock.monotonic()
+        shown = self._typed.get(chat_id)
+        if shown is not None and shown[0] == message_id and now - shown[1] < TYPING_S:
+            return
+        # Also where it fails: a hint is not worth a call a second.
+        _keep(self._typed, chat_id, (message_id, now))
+        await (await self._open()).typing(message_id)
 
     async def fetch(self, file: InboundFile, *, most: int) -> bytes:
         """Download a file; see `Channel.fetch`."""

@@ -191,8 +191,8 @@ def result_seen_at(connection: Connection, order: Any) -> str | None:
 
 def of_order(connection: Connection, order_id: str) -> list[Action]:
     """Return what was done about one order and shown of it, unsorted."""
-    rows = connection.execute(sa.select(founder_actions).where(_OF_ORDER), {"of_order": order_id})
-    placed = connection.execute(_PLACED.where(orders.c.id == order_id)).all()
+    key = {"of_order": order_id}
+    rows, placed = connection.execute(_DONE_OF, key), connection.execute(_PLACED_OF, key).all()
     return [*map(_action, rows), *map(_placing, placed)]
 
 
@@ -221,15 +221,7 @@ def merged(moments: Iterable[datetime], *, reach: timedelta) -> list[tuple[datet
 
 def began_at(connection: Connection) -> datetime | None:
     """Return when anybody first did anything here."""
-    first = connection.execute(
-        sa.select(founder_actions.c.at)
-        .where(founder_actions.c.kind != ActionKind.SHOWN.value)
-        .order_by(founder_actions.c.at)
-        .limit(1)
-    ).scalar()
-    placed = connection.execute(
-        sa.select(orders.c.created_at).where(_IS_FOUNDERS).order_by(orders.c.created_at).limit(1)
-    ).scalar()
+    first, placed = (connection.execute(query).scalar() for query in (_FIRST_ACT, _FIRST_PLACED))
     known = [text for text in (first, placed) if text is not None]
     return parse_iso(min(known)) if known else None
 
@@ -256,6 +248,17 @@ _OF_ORDER = founder_actions.c.order_id == sa.bindparam("of_order")
 _IS_FOUNDERS = orders.c.origin == Origin.FOUNDER.value
 _PLACED = sa.select(orders.c.id, orders.c.created_at, orders.c.channel, orders.c.sender_id).where(
     _IS_FOUNDERS
+)
+_DONE_OF = sa.select(founder_actions).where(_OF_ORDER)
+_PLACED_OF = _PLACED.where(orders.c.id == sa.bindparam("of_order"))
+_FIRST_ACT = (
+    sa.select(founder_actions.c.at)
+    .where(founder_actions.c.kind != ActionKind.SHOWN.value)
+    .order_by(founder_actions.c.at)
+    .limit(1)
+)
+_FIRST_PLACED = (
+    sa.select(orders.c.created_at).where(_IS_FOUNDERS).order_by(orders.c.created_at).limit(1)
 )
 
 

@@ -48,9 +48,8 @@ def write_event(
 ) -> None:
     """Note that an instance started or stopped; a start says on which terms."""
     text = None if terms is None else terms.model_dump_json()
-    connection.execute(
-        hosting_events.insert().values(instance=instance, at=iso(at), event=event, terms=text)
-    )
+    values = {"instance": instance, "at": iso(at), "event": event, "terms": text}
+    connection.execute(_EVENT, values)
 
 
 _CHANGING = (
@@ -67,3 +66,4 @@ _UPDATE = (
     .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
 )
 _INSERT = hosting_usage.insert()
+_EVENT = hosting_events.insert()

@@ -107,9 +107,9 @@ async def chatting(
 
 @contextlib.asynccontextmanager
 async def working(app: App) -> AsyncIterator[None]:
-    """Run an app's worker with its Telegram channel; its failure is the test's."""
+    """Run an app's worker with all its channels; its failure is the test's."""
     until, ready = asyncio.Event(), asyncio.Event()
-    work = app.worker({"telegram": app.channel("telegram")})
+    work = app.worker({name: app.channel(name) for name in app.channel_names})
     job = asyncio.create_task(work.run(until, ready=ready.set))
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait({job, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,9 @@
 """What is commonly wrong with a bot, in words."""
 
+import asyncio
+
 from pydantic import SecretStr
+from telegram import Bot
 
 from swarm.channels.telegram.config import TelegramConfig
 from swarm.channels.telegram.diagnosis import diagnose
@@ -31,3 +34,45 @@ async def test_what_is_wrong_is_said_with_what_helps() -> None:
         text = await said(gone)
         assert "cannot be reached" in text
         assert server.token not in text
+
+
+async def test_what_stands_in_the_way_of_topics_is_said() -> None:
+    async with TelegramServer() as server:
+        ada = server.person("Ada")
+        ada.starts()
+        plain = server.group("Plain", ada, is_bot_admin=True)
+        forum = server.group("Forum", ada, is_forum=True)
+        good = server.group("Good", ada, is_forum=True, is_bot_admin=True)
+        config = TelegramConfig(
+            token=SecretStr(server.token),
+            base_url=server.base_url,
+            groups=(plain.id, forum.id, good.id, ada.id),
+            topics=True,
+        )
+        text = await said(config)
+        assert f"group {plain.id} has no topics" in text
+        assert f"may not manage topics in the group {forum.id}" in text
+        assert str(good.id) not in text
+        assert f"{ada.id} is a person" in text
+
+
+async def test_what_stands_in_the_way_of_delivery_is_said() -> None:
+    async with TelegramServer() as server:
+        ada = server.person("Ada")
+        ada.starts()
+        for number in range(101):
+            ada.says(f"message {number}")
+        token = SecretStr(server.token)
+        config = TelegramConfig(token=token, base_url=server.base_url)
+        assert "messages wait at Telegram" in await said(config)
+        # Nobody listens there.
+        async with Bot(server.token, base_url=config.api_url) as bot:
+            await bot.set_webhook("https://127.0.0.1:8443/elsewhere")
+        async with asyncio.timeout(10):
+            while "could not deliver" not in (text := await said(config)):  # noqa: ASYNC110  # asked of a server
+                await asyncio.sleep(0.05)
+        assert "a webhook is set" in text
+        hooked = TelegramConfig(
+            token=token, base_url=server.base_url, webhook_url="https://ours.example/hook"
+        )
+        assert "another address is set" in await said(hooked)

@@ -61,6 +61,7 @@ class Methods:
         message = Message(
             self.world.ts(), self.world.bot_user, text, channel, blocks, thread, is_bot=True
         )
+        channel.statuses.pop(thread or "", None)
         self.world.post(channel, message)
         return {"channel": channel.id, "ts": message.ts, "message": message.document()}
 
@@ -89,6 +90,16 @@ class Methods:
         self.world.note("edit", message)
         answer = {"channel": channel.id, "ts": message.ts, "text": message.text}
         return answer | {"message": message.document()}
+
+    def set_status(self, given: Document) -> Document:
+        channel = self._writable(given["channel_id"])
+        if not isinstance(given["status"], str):
+            raise Refusal("invalid_arguments")
+        if str(given["thread_ts"]) not in channel.messages:
+            raise Refusal("invalid_thread_ts")
+        channel.statuses[str(given["thread_ts"])] = given["status"]
+        channel.status_calls += 1
+        return {}
 
     def open_conversation(self, given: Document) -> Document:
         user = str(given.get("users") or "")
@@ -216,6 +227,12 @@ METHODS: Mapping[str, Method] = {
     ),
     "chat.update": Method(
         Methods.update, _set("channel", "ts"), _set("text", "blocks"), "chat:write"
+    ),
+    "assistant.threads.setStatus": Method(
+        Methods.set_status,
+        _set("channel_id", "thread_ts", "status"),
+        _set("loading_messages", "icon_emoji", "icon_url", "username"),
+        "chat:write",
     ),
     "conversations.open": Method(
         Methods.open_conversation, _set(), _set("users", "channel", "return_im"), "im:write"

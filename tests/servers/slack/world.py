@@ -84,6 +84,9 @@ class Channel:
     pulse: asyncio.Condition = field(default_factory=asyncio.Condition)
     seen: int = 0
     is_archived: bool = False
+    statuses: dict[str, str] = field(default_factory=dict)
+    """What the app shows under each thread; a message of its own takes it away."""
+    status_calls: int = 0
 
 
 class World:

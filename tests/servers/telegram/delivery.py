@@ -53,6 +53,8 @@ class Deliveries:
         self.polls = 0
         self.handed_out: list[int] = []
         """Ids in the order of their deliveries, repetitions too."""
+        self._last: list[Waiting] = []
+        """What the last poll got."""
         self._ids: Iterator[int] = itertools.count(FIRST_UPDATE_ID)
         self._poll: asyncio.Future[Refusal] | None = None
         self._poll_pulse = Pulse()
@@ -138,6 +140,7 @@ class Deliveries:
         for update in ready:
             update.deliveries += 1
             self.handed_out.append(update.id)
+        self._last = ready
         return [update.document for update in ready]
 
     async def poll(
@@ -152,6 +155,7 @@ class Deliveries:
             raise HAS_WEBHOOK
         self.end_poll(SECOND_POLLER)
         self.polls += 1
+        self._take_back(offset)
         if offset:
             self.confirm(offset)
         if self.ready() or timeout_s <= 0:
@@ -183,6 +187,17 @@ class Deliveries:
             if self._poll is ended:
                 self._poll = None
             self._poll_pulse.beat()
+
+    def _take_back(self, offset: int) -> None:
+        """Count the last answer as never given where the bot begins from the start.
+
+        Whoever got it was killed. In order that makes no difference: what was not confirmed comes
+        again. Out of order, the next one's confirmation of later ids would cover it.
+        """
+        if self.disorder is not None and not offset:
+            for update in self._last:
+                update.deliveries -= 1
+        self._last = []
 
     def end_poll(self, reason: Refusal = SET_WEBHOOK) -> None:
         """End the poll that hangs, if one does."""

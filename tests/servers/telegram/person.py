@@ -219,6 +219,19 @@ class Person:
         self._tell(chat.chat, "message", message.shown(), message)
         return topic
 
+    def closes_topic(self, topic: Topic, chat: Conversation) -> None:
+        """Close a topic, as an administrator of the forum may; members write there no more."""
+        topic.is_closed = True
+        message = chat.chat.post(self.user, {"forum_topic_closed": {}})
+        message.document |= {"message_thread_id": topic.id, "is_topic_message": True}
+        self._tell(chat.chat, "message", message.shown(), message)
+
+    def deletes_topic(self, topic: Topic, chat: Conversation) -> None:
+        """Delete a topic with all that was said in it; no bot is told."""
+        del chat.chat.topics[topic.id]
+        for message in chat.chat.messages.values():
+            message.is_deleted = message.is_deleted or message.topic == topic.id
+
     def _set_blocked(self, bot: Bot, is_blocked: bool) -> None:
         chat = self._server.world.private(bot, self.user)
         chat.is_blocked = is_blocked
