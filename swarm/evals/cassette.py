@@ -4,11 +4,14 @@ The first line is the manifest; each further line is an entry of one lane; the l
 lines and holds the SHA-256 of all before it, so that a cut or an edit shows. The lanes:
 
 - `model`: one attempt at a model call: place, request, answer, usage as received, what it cost.
+  Where answers were streamed it is the whole one: pieces are joined below the ledger, before
+  anything of them is used, so where they were cut changes nothing that an order sees.
 - `tool`: one tool call: place, arguments, decision with its rule, result.
 - `founder`: one word of the founder: order, answer, choice, signature, refusal, rework, acceptance.
 - `recall`: what memory brought into a prompt, by the node that asked.
 - `baseline`: what people would have needed, as it was frozen for a plan.
-- `message`: one message that the company sent.
+- `inbound`: one thing that a person wrote, pressed or sent on a channel, with its outcome.
+- `message`: one message that the company sent; how work went on meanwhile is not among them.
 - `file`: one file as the order left it in its workspace.
 - `change`: one file as a command left it, by the place of the command.
 
@@ -40,10 +43,11 @@ from swarm.evals.lanes import (
 from swarm.evals.upgrades import UPGRADERS, Upgrader, upgraded
 
 __all__ = [
-    "FORMAT", "LANES", "Cassette", "Entry", "Manifest", "Provenance", "read", "reseal", "write",
+    "FORMAT", "LANES", "Cassette", "Entry", "Manifest", "Provenance", "check_playable", "read",
+    "reseal", "write",
 ]  # fmt: skip
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout. A reader refuses newer ones, and brings older ones up; see `upgrades`."""
 MAX_BYTES = 64 * 1024 * 1024
 """Most that a cassette may hold, unpacked. The longest order of the tests takes a hundredth."""
@@ -137,11 +141,29 @@ def reseal(path: Path) -> Cassette:
     found = _read(path, [*lines, _dumped(end).encode()], UPGRADERS, is_counted=False)
     before = found.manifest.provenance
     by = before.by if before.kind == "authored" else f"edited, after {before.kind} by {before.by}"
-    told = {"provenance": Provenance(kind="authored", by=by), "lanes": counts_of(found.entries)}
+    # Edited or not, another program's trace does not become an order of this one.
+    kind = before.kind if before.kind == "imported" else "authored"
+    told = {"provenance": Provenance(kind=kind, by=by), "lanes": counts_of(found.entries)}
     manifest = found.manifest.model_copy(update=told)
     cassette = Cassette(manifest, found.entries)
     write(cassette, path)
     return cassette
+
+
+def check_playable(cassette: Cassette, path: Path | None = None) -> None:
+    """Refuse another program's trace: it holds calls, and no order that could be worked.
+
+    Raises:
+        InvalidInput: It was imported.
+    """
+    if cassette.manifest.provenance.kind == "imported":
+        where = f"{path}: " if path else ""
+        raise InvalidInput(
+            f"{where}was imported from {cassette.manifest.provenance.by}: it holds no order that "
+            "could be played. It is good for `swarm explain FILE`, which says where it went wrong, "
+            "and for `swarm replay FILE` with --reprice, --price-shock or --model, which price it "
+            "again."
+        )
 
 
 def counts_of(entries: Iterable[Entry]) -> dict[str, int]:
@@ -228,7 +250,9 @@ def _read(
         found.append(entry)
         seen.update(line)
     if not found:
-        raise InvalidInput(f"{path}: is empty; it is no cassette.")
+        raise InvalidInput(
+            f"{path}: is empty, or cut off before its first line; it is no cassette."
+        )
     if end is None or end.get("lines") != len(found):
         raise InvalidInput(f"{path}: was cut off: record the order again with `swarm record`.")
     if end.get("sha256") != seen.hexdigest():

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from swarm.core.lane import lane_of
+from swarm.core.message import OutboundKind
+from swarm.core.order import OrderStatus
 from swarm.evals.cassette import Cassette
 from swarm.evals.digests import readable_charge, readable_usage, row_digest
 from swarm.evals.lanes import Entry
@@ -74,7 +76,11 @@ def tools(cassette: Cassette, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mis
 
 def messages(cassette: Cassette, rows: Iterable[Any]) -> Iterator[Miss]:
     """Give the messages that say something else, are missing, or are new."""
-    now = {row.dedupe_key: {"kind": row.kind, "text": row.body} for row in rows}
+    now = {
+        row.dedupe_key: {"kind": row.kind, "text": row.body}
+        for row in rows
+        if row.kind != OutboundKind.PROGRESS.value
+    }
     then = {e["key"]: {"kind": e["kind"], "text": e["text"]} for e in cassette.lane("message")}
     yield from _by_key("message", then, now)
 
@@ -82,6 +88,9 @@ def messages(cassette: Cassette, rows: Iterable[Any]) -> Iterator[Miss]:
 def files(cassette: Cassette, now: Mapping[str, str]) -> Iterator[Miss]:
     """Give the files of the workspace that came out otherwise."""
     then = {e["path"]: {"sha256": e["sha256"]} for e in cassette.lane("file")}
+    if cassette.manifest.status == OrderStatus.CANCELLED.value:
+        # What a role was at when it was stopped is on no books, neither then nor now.
+        now = {path: digest for path, digest in now.items() if path in then}
     yield from _by_key("file", then, {path: {"sha256": digest} for path, digest in now.items()})
 
 

@@ -1,23 +1,28 @@
 """Ask a server whether it can drive the company: the questions that every order puts to it.
 
 The checks use the company's own schemas, tools and adapter. What is asked is small and harmless; it
-is no order of any company, so what it used is shown, and nothing of it is on any books.
+is no order of any company, so it stands in a ledger of its own, with a limit that holds, and all of
+it is shown.
 """
 
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from swarm.agents.decide import parse_document
 from swarm.agents.protocol import action_schema
 from swarm.core.chat import Completion, Message, ModelRequest, RawAnswer, StopReason
-from swarm.core.errors import InvalidInput, SwarmError, ToolError
+from swarm.core.errors import InvalidInput, LimitExceeded, SwarmError, ToolError
+from swarm.core.money import plain
 from swarm.core.usage import Usage
-from swarm.llm.base import LLM, LLMConfig, parse_answer
+from swarm.evals.purse import LIMIT, Purse, Terms, costs_of
+from swarm.llm.base import parse_answer
 from swarm.llm.choose import probe_server
-from swarm.llm.registry import MODELS, adapter_name
 from swarm.org import decisions
+from swarm.settings import Environment
 from swarm.tools.base import check_arguments, spec
 from swarm.tools.registry import TOOLS
 
@@ -40,11 +45,13 @@ class Finding:
 
 
 class _Desk:
-    """Puts questions to one server, and counts what they used."""
+    """Puts questions to one server, on an account, and counts what they used."""
 
-    def __init__(self, llm: LLM, model: str) -> None:
-        self.llm = llm
+    def __init__(self, purse: Purse, model: str) -> None:
+        self._purse = purse
         self.model = model
+        self.about = ""
+        """The check that asks."""
         self.used = Usage()
         self.calls = 0
         self.silent = 0
@@ -63,7 +70,7 @@ class _Desk:
     async def put(self, request: ModelRequest) -> tuple[RawAnswer, Completion]:
         """Put a whole request."""
         self.calls += 1
-        raw = await self.llm.complete(request, timeout_s=TIMEOUT_S, idle_timeout_s=TIMEOUT_S)
+        raw = await self._purse.ask(request, about=self.about, number=self.calls)
         if raw.usage is None:
             self.silent += 1
         else:
@@ -75,13 +82,22 @@ Outcome = tuple[bool, str]
 _Check = Callable[[_Desk], Awaitable[Outcome]]
 
 
-async def conformance(config: LLMConfig, api_base: str, model: str | None) -> dict[str, Any]:
+async def conformance(
+    environment: Environment,
+    api_base: str,
+    model: str | None,
+    *,
+    home: Path,
+    limit: Decimal = LIMIT,
+) -> dict[str, Any]:
     """Run every check against a server.
 
     Args:
-        config: The company's own settings for models; its key is sent, its address is not used.
+        environment: The company's own; its key is sent, its address is not used.
         api_base: The server, up to and including `/v1`.
         model: Provider-qualified; None asks the server which one it has.
+        home: A folder for the ledger of this run.
+        limit: Most that all calls together may cost, in the settings' currency.
 
     Raises:
         InvalidInput: No address, or a server that names no model.
@@ -89,19 +105,47 @@ async def conformance(config: LLMConfig, api_base: str, model: str | None) -> di
     if not api_base.startswith(("http://", "https://")):
         raise InvalidInput(f"--llm__api_base {api_base}: write http:// or https:// and /v1.")
     name = model or f"openai/{_first_model(api_base)}"
-    chosen = config.model_copy(update={"api_base": api_base, "model": name, "stream": False})
     findings: list[Finding] = []
-    used, calls = Usage(), 0
+    used, calls, stopped = Usage(), 0, ""
+    lines: list[dict[str, Any]] = []
     for is_stream, checks in ((False, _CHECKS), (True, _STREAMED)):
-        llm: LLM = MODELS.load(adapter_name(name))(chosen.model_copy(update={"stream": is_stream}))
-        desk = _Desk(llm, name)
+        purse = Purse(Terms(home, _asking(environment, api_base, is_stream=is_stream), name, limit))
+        desk = _Desk(purse, name)
         try:
             for title, (is_required, check) in checks.items():
+                desk.about = title
                 findings.append(await _finding(title, is_required, check, desk))
+        except LimitExceeded as error:
+            stopped = str(error)
         finally:
-            await llm.close()
+            lines = purse.lines()
+            await purse.close()
         used, calls = used + desk.used, calls + desk.calls
-    return _document(name, api_base, findings, used, calls)
+        if stopped:
+            break
+    document = _document(name, api_base, findings, used, calls)
+    currency = environment.settings.currency
+    told: dict[str, Any] = {
+        "limit": {"amount": plain(limit), "currency": currency},
+        "stopped": stopped or None,
+    }
+    if stopped:
+        left = len(_CHECKS) + len(_STREAMED) - len(findings)
+        told |= {"is_fit": False, "verdict": f"Not known: {left} checks were not made. {stopped}"}
+    return document | told | {"costs": costs_of(lines), "ledger": lines}
+
+
+def _asking(environment: Environment, api_base: str, *, is_stream: bool) -> Environment:
+    """Return what the company finds around it, with the server in the place of its own."""
+    settings = environment.settings
+    told = {
+        "api_base": api_base,
+        "stream": is_stream,
+        "timeout_s": TIMEOUT_S,
+        "idle_timeout_s": TIMEOUT_S,
+    }
+    llm = settings.llm.model_copy(update=told)
+    return environment.model_copy(update={"settings": settings.model_copy(update={"llm": llm})})
 
 
 def _first_model(api_base: str) -> str:
@@ -114,6 +158,8 @@ def _first_model(api_base: str) -> str:
 async def _finding(title: str, is_required: bool, check: _Check, desk: _Desk) -> Finding:
     try:
         passed, detail = await check(desk)
+    except LimitExceeded:
+        raise
     except SwarmError as error:
         passed, detail = False, str(error)
     except (ValueError, KeyError, TypeError) as error:

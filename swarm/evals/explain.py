@@ -43,6 +43,8 @@ class Past:
     """What was delivered: the task, by path."""
     failed_checks: tuple[tuple[str, str], ...] = ()
     """Checks of a scenario that do not hold: check, detail."""
+    provenance: str = ""
+    """Of a cassette: where its answers came from, as `authored by Ada`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,7 @@ def as_document(past: Past, finds: Sequence[Find]) -> dict[str, Any]:
         "order": past.order_id,
         "status": past.status,
         "reason": past.reason or None,
+        "provenance": past.provenance or None,
         "went_wrong": None if first is None else asdict(first),
         "finds": [asdict(find) for find in finds],
         "costs": [{"amount": f"{a:f}", "currency": c} for c, a in sorted(costs.items())],

@@ -19,11 +19,12 @@ def furnish(home: Path) -> None:
     make_home(home)
     database = home / "swarm.db"
     if not database.exists():
-        database.write_bytes(_empty_database())
+        database.write_bytes(empty_database())
 
 
 @cache
-def _empty_database() -> bytes:
+def empty_database() -> bytes:
+    """Return the file of a new company's database; made once in a process."""
     with tempfile.TemporaryDirectory(prefix="swarm-empty-") as folder:
         home = Path(folder) / "home"
         app = App(
@@ -39,6 +40,8 @@ def _empty_database() -> bytes:
         # What the last writer left beside the file goes into it.
         connection = sqlite3.connect(home / "swarm.db")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # A database in memory has no log beside it; one in a file gets it back when it is opened.
+        connection.execute("PRAGMA journal_mode=DELETE")
         connection.close()
         return (home / "swarm.db").read_bytes()
 

@@ -148,7 +148,7 @@ def _manifest(
             "format": FORMAT,
             "swarm": __version__,
             "recorded_at": iso(first.started_at),
-            "provenance": {"kind": "recorded", "by": f"another program, as {kind}"},
+            "provenance": {"kind": "imported", "by": f"another program, as {kind}"},
             "order": {
                 "id": order_id,
                 "created_at": iso(first.started_at),

@@ -64,10 +64,19 @@ def _usage(counts: Mapping[str, int]) -> Mapping[str, int]:
     return counts
 
 
+def _name(name: str) -> str:
+    """Hold the name of a file to one file in one folder."""
+    if "/" in name:
+        raise ValueError(f"{name[:80]!r} is no name of one file")
+    return _path(name)
+
+
 Moment = Annotated[str, AfterValidator(_moment)]
+FileName = Annotated[str, AfterValidator(_name)]
 PlainPath = Annotated[str, AfterValidator(_path)]
 OriginName = Annotated[str, AfterValidator(_origin)]
 Counts = Annotated[dict[str, int], AfterValidator(_usage)]
+SkillName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 RoleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 OrderId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -151,7 +160,10 @@ class FounderEntry(_Line):
     """One word of a person."""
 
     lane: Literal["founder"]
-    act: Literal["question", "choice", "approval", "signature", "rework", "accept", "cancel"] | str
+    act: Literal[
+        "question", "choice", "approval", "signature", "rework", "accept", "resume", "cancel",
+        "budget", "pause", "unpause",
+    ]  # fmt: skip
     at: Moment | None
     node: str | None = None
     seq: Count | None = None
@@ -162,6 +174,8 @@ class FounderEntry(_Line):
     reason: str | None = None
     who: str | None = None
     sign: str | None = None
+    limit: Amount | None = None
+    """Of `budget`: the new limit of the order; None takes it away."""
 
 
 class RecallEntry(_Line):
@@ -190,6 +204,63 @@ class MessageEntry(_Line):
     key: str
     kind: str
     text: str
+    at: Moment | None = None
+    """When it was written."""
+    sent_at: Moment | None = None
+    sent_id: str | None = None
+    """The platform's id of it; None where no channel sent it."""
+
+
+class ButtonEntry(_Line):
+    """What a pressed button stood for; its token is in no cassette."""
+
+    card: str
+    do: str
+    number: int | None = None
+
+
+class InboundFileEntry(_Line):
+    """A file that came with a message."""
+
+    name: FileName
+    mime: str = ""
+    sha256: Digest
+    text: str | None = None
+    base64: str | None = None
+
+
+class InboundEntry(_Line):
+    """One thing that a person wrote, pressed or sent on a channel, about the order."""
+
+    lane: Literal["inbound"]
+    row: Annotated[int, Field(gt=0, le=2**53)]
+    """Its number in the inbox, which names the replies to it."""
+    at: Moment
+    """When it was acted upon."""
+    received_at: Moment
+    kind: Literal["text", "edit", "callback", "reaction", "file"]
+    channel: str
+    account: str
+    update_id: str
+    chat_id: str
+    thread_id: str | None
+    sender_id: str
+    sender_name: str
+    message_id: str | None
+    reply_to: str | None
+    text: str
+    data: str = ""
+    """The sign of a reaction; of a button there is `button`."""
+    button: ButtonEntry | None = None
+    files: list[InboundFileEntry] = Field(default_factory=list)
+    language: str
+    origin: OriginName
+    customer: str | None
+    is_private: bool
+    is_addressed: bool
+    is_forwarded: bool
+    outcome: str
+    """What the company made of it; a replay must come to the same."""
 
 
 class FileEntry(_Line):
@@ -229,6 +300,7 @@ LINES: dict[str, type[_Line]] = {
     "founder": FounderEntry,
     "recall": RecallEntry,
     "baseline": BaselineEntry,
+    "inbound": InboundEntry,
     "message": MessageEntry,
     "file": FileEntry,
     "change": ChangeEntry,
@@ -267,8 +339,11 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["recorded", "authored", "embedded"]
-    """`recorded` from a provider, `authored` by a person, `embedded`: the model in the package."""
+    kind: Literal["recorded", "authored", "embedded", "imported"]
+    """`recorded` from a provider, `authored` by a person, `embedded`: the model in the package.
+
+    `imported` is the trace of another program: no order of this one, so nothing that is replayed.
+    """
     by: str = ""
     """The provider's name, or the author's."""
 
@@ -302,7 +377,7 @@ class ModelFacts(BaseModel):
     is_own_hardware: bool
     native_tools: bool
     native_schema: bool
-    max_output_tokens: Annotated[int, Field(gt=0, le=10**9)]
+    max_output_tokens: Annotated[int, Field(ge=0, le=10**9)]
     compact_prompts: bool = False
 
 
@@ -325,6 +400,29 @@ class McpFacts(BaseModel):
     lock: Entry = Field(default_factory=dict)
     """The approved texts of the tools, as `mcp.lock` has them."""
     offered: list[str] = Field(default_factory=list)
+
+
+class PersonFacts(BaseModel):
+    """Somebody who wrote on a channel, and what they may do."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    channel: str
+    platform_id: str
+    name: str
+    role: Literal["founder", "team", "customer", "observer"]
+    chat_id: str | None
+    language: str | None
+
+
+class SkillFileFacts(BaseModel):
+    """One file of a skill of the company's own."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    sha256: Digest
+    text: str | None = None
+    base64: str | None = None
 
 
 class Manifest(BaseModel):
@@ -352,6 +450,12 @@ class Manifest(BaseModel):
     """The lines of the price books that speak of the order's models; later ones win."""
     models: dict[str, ModelFacts]
     mcp: McpFacts = Field(default_factory=McpFacts)
+    asks: dict[str, OrderId] = Field(default_factory=dict)
+    """Ids of what the order asked people, by place: `<node> <seq>`."""
+    people: list[PersonFacts] = Field(default_factory=list)
+    """Who wrote about the order on a channel."""
+    skills: dict[SkillName, dict[PlainPath, SkillFileFacts]] = Field(default_factory=dict)
+    """The company's own skills that a person had approved, by name and path."""
     salt: str
     """Goes into the keys of requests, so that no key tells of what was redacted."""
     status: str

@@ -49,7 +49,7 @@ def _expected(document: OrderDocument) -> dict[str, str]:
 
 def past_of_cassette(cassette: Cassette) -> Past:
     """Read what a cassette recorded; why an order stopped is not in it, only how it ended."""
-    manifest = cassette.manifest
+    manifest, provenance = cassette.manifest, cassette.manifest.provenance
     steps = steps_of_cassette(cassette)
     return Past(
         order_id=str(manifest.order.get("id", "")),
@@ -62,6 +62,7 @@ def past_of_cassette(cassette: Cassette) -> Past:
         steps=tuple(steps),
         expected=_planned(_document(cassette, "plan")),
         files=_delivered(cassette),
+        provenance=f"{provenance.kind}{f' by {provenance.by}' if provenance.by else ''}",
     )
 
 

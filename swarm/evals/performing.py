@@ -22,6 +22,8 @@ from swarm.core.order import OrderStatus
 from swarm.core.origin import Origin
 from swarm.evals.authored import AuthoredLLM
 from swarm.evals.causal import CausalClock
+from swarm.evals.homes import furnish
+from swarm.evals.house import House
 from swarm.evals.scenario import OrderScript, Remembered, Scenario, Word
 from swarm.ledger.book import FAILED, USED
 from swarm.ledger.prices import PriceBook
@@ -160,6 +162,7 @@ class Performance:
         run: int = 0,
         sandbox: Sandbox | None = None,
         before: Callable[[], Awaitable[None]] | None = None,
+        house: House | None = None,
     ) -> None:
         """Take a scenario and the folder that becomes, or already is, its company's home.
 
@@ -170,6 +173,7 @@ class Performance:
             sandbox: Where commands run; its self-test listens, so it is made before the network
                 is closed.
             before: Awaited before every model call; it may end the process.
+            house: Lends its database and its engine; `home` is its fresh home.
 
         Raises:
             InvalidInput: The scenario's settings are none.
@@ -177,6 +181,7 @@ class Performance:
         self._scenario = scenario
         self._home = home
         self._crash = before
+        self._house = house
         self._sandbox = sandbox
         self._scripts = {order_id_of(n): s for n, s in enumerate(scenario.orders, start=1)}
         self._clock = CausalClock(START)
@@ -234,8 +239,13 @@ class Performance:
             new_nonce=self._ids.nonce,
             prices=PriceBook.load(overrides=self._environment.settings.prices),
             baselines=lambda book: book,
+            **self._lent(),
         )
         return App(self._environment, clock=self._clock, ids=self._ids, stage=stage)
+
+    def _lent(self) -> dict[str, Any]:
+        house = self._house
+        return {"open_store": house.open_store, "engine": house.engine} if house else {}
 
     def _wrap(self, tool: Tool) -> Tool:
         stand_in: Any = tool
@@ -249,7 +259,11 @@ class Performance:
     def _prepare(self) -> None:
         """Make the company, or take up the books of the process that died."""
         prepare_home(self._scenario, self._home)
-        if self.app.initialise():
+        is_new = self._house is not None or not (self._home / "swarm.db").exists()
+        if self._house is None:
+            furnish(self._home)
+        self.app.initialise()
+        if is_new:
             for item in self._scenario.company.memories:
                 _remember(self.app, item)
             return

@@ -1,14 +1,17 @@
 """Other processes for runs: several at once, and some that are meant to die."""
 
 import multiprocessing
+import multiprocessing.util
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from swarm.evals.results import RunResult, failed_run
 from swarm.evals.runner import run_case
+from swarm.evals.warm import WarmHouse
 
 DIED = 70
 """Exit code of a process that died on purpose."""
@@ -28,19 +31,25 @@ _PRELOADED = (
 """What every run imports sooner or later: copied, it costs nothing."""
 
 
-def run_all(jobs: Sequence[tuple[Path, int]], *, workers: int) -> Iterator[tuple[Path, RunResult]]:
+def run_all(
+    jobs: Sequence[tuple[Path, int]], *, workers: int, terms: Any = None
+) -> Iterator[tuple[Path, RunResult]]:
     """Give the results of runs as they end; each process takes many, one app at a time.
 
     Args:
         jobs: Scenario files, with the number of the run.
         workers: Processes; 1 runs all in this one.
+        terms: `purse.Terms`: whom graded checks ask; None asks nobody.
     """
     if workers <= 1 or len(jobs) <= 1:
-        for path, number in jobs:
-            yield path, run_case(path, number)
+        with WarmHouse() as warm:
+            for path, number in jobs:
+                yield path, run_case(path, number, terms, warm=warm)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context()) as pool:
-        waiting = {pool.submit(run_case, path, number): (path, number) for path, number in jobs}
+        waiting = {
+            pool.submit(_run_warm, path, number, terms): (path, number) for path, number in jobs
+        }
         try:
             for done in as_completed(waiting):
                 path, number = waiting[done]
@@ -50,6 +59,19 @@ def run_all(jobs: Sequence[tuple[Path, int]], *, workers: int) -> Iterator[tuple
                     yield path, failed_run(number, "the process that ran it died")
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _run_warm(path: Path, number: int, terms: Any) -> RunResult:
+    return run_case(path, number, terms, warm=_warm())
+
+
+@cache
+def _warm() -> WarmHouse:
+    """Return this process's house; it is closed when the process ends."""
+    warm = WarmHouse()
+    # A child of a pool calls no `atexit` functions, but these.
+    multiprocessing.util.Finalize(None, warm.close, exitpriority=10)
+    return warm
 
 
 def context() -> Any:

@@ -1,6 +1,5 @@
 """Turn a finished order into a cassette, from what its company's database and folder hold."""
 
-import base64
 import hashlib
 import json
 import os
@@ -16,12 +15,15 @@ from sqlalchemy.engine import Connection
 
 from swarm import __version__
 from swarm.app import App
-from swarm.core.clock import SystemClock, iso
+from swarm.channels.bound import is_for_customers
+from swarm.core.clock import SystemClock, iso, parse_iso
 from swarm.core.errors import Conflict, InvalidInput
 from swarm.core.lane import lane_of
+from swarm.core.message import OutboundKind
 from swarm.core.money import plain
 from swarm.core.order import OrderState, OrderStatus
 from swarm.evals.cassette import FORMAT, Cassette, Entry, Manifest, Provenance, counts_of
+from swarm.evals.chats import Chats, read_chats
 from swarm.evals.digests import (
     ledger_digest,
     readable_charge,
@@ -31,7 +33,9 @@ from swarm.evals.digests import (
 )
 from swarm.evals.excerpts import offered_mcp, prices_of
 from swarm.evals.lanes import ModelFacts
+from swarm.evals.packing import packed
 from swarm.evals.secrets import Secrets
+from swarm.evals.shelves import own_skills
 from swarm.ledger import budget
 from swarm.ledger.attention import ActionKind
 from swarm.ledger.baseline.frozen import FROZEN, StoredBaseline, stored
@@ -39,18 +43,15 @@ from swarm.ledger.book import FAILED, USED, recorded_answer
 from swarm.ledger.calls import requests_of
 from swarm.runtime import records
 from swarm.runtime.recalling import BEFORE
-from swarm.store.tables import approvals, asks, effects, founder_actions, ledger, outbox
+from swarm.store.tables import approvals, asks, audit, effects, founder_actions, ledger, outbox
 from swarm.tools.workspace import listing, reading
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
-_SECRET_SECTIONS = ("telegram", "slack", "whatsapp", "database_url", "channels", "mcp", "people")
+_SECRET_SECTIONS = (
+    "telegram", "slack", "whatsapp", "database_url", "channels", "mcp", "people", "customers",
+    "monitoring", "voice", "quiet_hours",
+)  # fmt: skip
 """Settings that say how this company is reached; a replay reaches nobody."""
-_STANDING = (
-    OrderStatus.DELIVERED,
-    OrderStatus.ACCEPTED,
-    OrderStatus.FAILED,
-    OrderStatus.PARKED,
-)
 
 
 def record(
@@ -61,7 +62,9 @@ def record(
     known_secrets: Sequence[tuple[str, str]] = (),
     before: Manifest | None = None,
 ) -> Cassette:
-    """Record an order that stands still.
+    """Record an order that stands still: over, parked, or waiting for somebody.
+
+    What waits is recorded up to there, and its replay waits there too.
 
     Args:
         app: Where it was worked.
@@ -72,12 +75,18 @@ def record(
 
     Raises:
         NotFound: No such order.
-        Conflict: It is still being worked on, or waits for somebody.
-        InvalidInput: A secret stands where replacing it would change what is replayed.
+        Conflict: It is still being worked on.
+        InvalidInput: A secret stands where replacing it would change what is replayed, or a
+            customer asked.
     """
-    found = app.store.read(lambda c: _read(c, order_id))
-    if found.order.status not in [status.value for status in _STANDING]:
+    found = app.store.read(lambda c: _read(c, order_id, app.home))
+    if OrderStatus(found.order.status).is_moving:
         raise Conflict(f"{order_id} is {found.order.status}: record it once it stands still.")
+    if is_for_customers(found.order.channel):
+        raise InvalidInput(
+            f"{order_id} is a customer's question: its answer rests on a conversation and a folder "
+            "that no recording holds. Record the founders' orders; `swarm explain` shows this one."
+        )
     salt = random.token_hex(16)
     guard = Secrets(known_secrets)
     entries = [
@@ -86,8 +95,9 @@ def record(
         *_founder_lane(found),
         *_recall_lane(found),
         *_baseline_lane(found),
+        *found.chats.heard,
         *_message_lane(found),
-        *_file_lane(app, order_id),
+        *_file_lane(app, found),
         *_change_lane(app, found),
     ]
     _refuse_secrets(entries, guard)
@@ -112,10 +122,14 @@ class _Found:
     baselines: list[StoredBaseline]
     actions: list[Any]
     """What people did, oldest first."""
+    budgets: list[Entry]
+    """Changes of its budget, oldest first, as the audit chain has them."""
+    chats: Chats
 
 
-def _read(connection: Connection, order_id: str) -> _Found:
+def _read(connection: Connection, order_id: str, home: Path) -> _Found:
     order = records.find(connection, order_id)
+    state = records.read_state(order.state)
 
     def rows(table: sa.Table, *by: Any) -> list[Any]:
         query = sa.select(table).where(table.c.order_id == order_id).order_by(*by)
@@ -123,7 +137,7 @@ def _read(connection: Connection, order_id: str) -> _Found:
 
     return _Found(
         order=order,
-        state=records.read_state(order.state),
+        state=state,
         calls=rows(ledger, ledger.c.id),
         effects=rows(effects, effects.c.node, effects.c.seq, effects.c.position),
         asks=rows(asks, asks.c.created_at, asks.c.node, asks.c.seq),
@@ -131,6 +145,12 @@ def _read(connection: Connection, order_id: str) -> _Found:
         outbox=rows(outbox, outbox.c.id),
         actions=rows(founder_actions, founder_actions.c.at, founder_actions.c.id),
         baselines=[row for row in stored(connection, order_id) if row.kind == FROZEN],
+        budgets=[
+            {"at": row.at, "by": row.actor, **json.loads(row.body)}
+            for row in rows(audit, audit.c.seq)
+            if row.kind == "budget"
+        ],
+        chats=read_chats(connection, order, state.text, home=home),
     )
 
 
@@ -195,7 +215,14 @@ def _recall_lane(found: _Found) -> Iterator[Entry]:
 
 
 def _founder_lane(found: _Found) -> Iterator[Entry]:
-    """Give what the founder said, in the order in which they said it."""
+    """Give what people said elsewhere than on a channel, in the order in which they said it."""
+    in_chat = {
+        ask_id
+        for action in found.actions
+        if found.chats.covers(action)
+        for ask_id in json.loads(action.asks)
+        if action.kind != ActionKind.SHOWN.value
+    }
     words = [
         {
             "act": row.kind,
@@ -208,25 +235,54 @@ def _founder_lane(found: _Found) -> Iterator[Entry]:
             **_signature(found.approvals.get(row.id)),
         }
         for row in found.asks
-        if row.state == "answered"
+        if row.state == "answered" and row.id not in in_chat
     ]
-    words += [{"act": "rework", "reason": reason, "at": None} for reason in _reworks(found)]
-    words += [
-        {"act": "resume", "by": row.who, "at": row.at}
-        for row in found.actions
-        if row.kind == ActionKind.RESUMED.value
-    ]
-    if found.order.accepted_at is not None:
-        words.append(
-            {
-                "act": "accept",
-                "by": found.order.accepted_by,
-                "sign": found.order.signed_off_by or "",
-                "at": found.order.accepted_at,
-            }
-        )
+    words += _acts(found)
     for word in sorted(words, key=lambda word: word["at"] or "~"):
         yield {"lane": "founder", **word}
+
+
+def _acts(found: _Found) -> Iterator[Entry]:
+    """Give the words that answered no ask."""
+    reasons = _reworks(found)
+    limits = _limits(found)
+    # Without its own row the time of a correction is not known; it stood at the next delivery.
+    reworked = [row for row in found.actions if row.kind == ActionKind.REWORK.value]
+    for number, reason in enumerate(reasons):
+        row = reworked[number] if number < len(reworked) else None
+        if row is None or not found.chats.covers(row):
+            yield {"act": "rework", "reason": reason, "at": row.at if row else None}
+    for row in found.actions:
+        if found.chats.covers(row):
+            continue
+        if row.kind == ActionKind.RESUMED.value:
+            yield {"act": "resume", "by": row.who, "at": row.at}
+        elif row.kind == ActionKind.CANCELLED.value:
+            yield {"act": "cancel", "by": _name(found, row.who), "at": row.at}
+        elif row.id in limits:
+            yield {"act": "budget", "by": row.who, "at": row.at, "limit": limits[row.id]}
+        elif row.kind == ActionKind.ACCEPTED.value:
+            order = found.order
+            sign = order.signed_off_by or ""
+            yield {"act": "accept", "by": order.accepted_by, "sign": sign, "at": row.at}
+    yield from found.chats.pauses
+
+
+def _limits(found: _Found) -> dict[int, str | None]:
+    """Return the new limits of its budget by the rows that tell of the changes.
+
+    Of changes that an older version made only the time is known.
+    """
+    changes = [row.id for row in found.actions if row.kind == ActionKind.BUDGET.value]
+    known = changes[len(changes) - len(found.budgets) :]
+    return {id: told["limit"] for id, told in zip(known, found.budgets, strict=False)}
+
+
+def _name(found: _Found, who: str) -> str:
+    """Return the name by which an order was cancelled, which its reason says."""
+    text = str(json.loads(found.order.reason or "{}").get("text", ""))
+    said = text.removeprefix("Cancelled by ").removesuffix(".")
+    return said if said != text else who.partition(":")[2] or who
 
 
 def _signature(row: Any) -> Entry:
@@ -253,16 +309,31 @@ def _baseline_lane(found: _Found) -> Iterator[Entry]:
 
 def _message_lane(found: _Found) -> Iterator[Entry]:
     for row in found.outbox:
-        yield {"lane": "message", "key": row.dedupe_key, "kind": row.kind, "text": row.body}
+        if not found.chats.explains(row):
+            continue
+        entry = {"lane": "message", "key": row.dedupe_key, "kind": row.kind, "text": row.body}
+        sent = {"at": row.created_at, "sent_at": row.sent_at, "sent_id": row.sent_id}
+        yield entry | (sent if row.sent_id else {})
 
 
-def _file_lane(app: App, order_id: str) -> Iterator[Entry]:
-    workspace = app.home / "workspace" / order_id
+def _file_lane(app: App, found: _Found) -> Iterator[Entry]:
+    workspace = app.home / "workspace" / found.order.id
     for name, size in listing(workspace).files:
-        if size > MAX_FILE_BYTES:
+        if size > MAX_FILE_BYTES or _is_lost(workspace / name, found):
             continue
         with reading(workspace, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
             yield {"lane": "file", "path": name, **packed(stream.read(MAX_FILE_BYTES))}
+
+
+def _is_lost(path: Path, found: _Found) -> bool:
+    """Say whether a file came of a tool that was at work, and lost, when its order was cancelled.
+
+    Nothing on the books tells of it: it is younger than the last call that stands there.
+    """
+    if found.order.status != OrderStatus.CANCELLED.value:
+        return False
+    booked = [parse_iso(row.at).timestamp() for row in found.effects]
+    return path.lstat().st_mtime > max(booked, default=0.0)
 
 
 def _change_lane(app: App, found: _Found) -> Iterator[Entry]:
@@ -275,15 +346,6 @@ def _change_lane(app: App, found: _Found) -> Iterator[Entry]:
             entry |= {"position": row.position, "path": path, "sha256": digest}
             copy = kept / str(digest)
             yield entry | (packed(copy.read_bytes()) if digest and copy.is_file() else {})
-
-
-def packed(data: bytes) -> Entry:
-    """Return a file's content as a line holds it: text where it is text, else base64."""
-    entry: Entry = {"sha256": hashlib.sha256(data).hexdigest()}
-    try:
-        return entry | {"text": data.decode()}
-    except UnicodeDecodeError:
-        return entry | {"base64": base64.b64encode(data).decode()}
 
 
 def _refuse_secrets(entries: Sequence[Entry], guard: Secrets, *, first: int = 2) -> None:
@@ -302,7 +364,8 @@ def _manifest(
     provenance: Provenance | None,
     before: Manifest | None,
 ) -> Manifest:
-    models = sorted({row.model for row in found.calls})
+    # An order that was refused before its first call was refused for the company's own model.
+    models = sorted({row.model for row in found.calls} or {app.choice.model})
     order = found.order
     return Manifest(
         format=FORMAT,
@@ -326,13 +389,16 @@ def _manifest(
                 "delivered_at",
             )
         }
-        | {"text": found.state.text, "budget": _budget(app, order.id)},
+        | {"text": found.state.text, "budget": _budget(app, found)},
         settings=before.settings if before else plain_settings(app),
         roles=_own_roles(app.home / "roles"),
         roles_sha256=roles_digest(app),
         prices=before.prices if before else app.prices.id,
         books=prices_of(app, found.calls, before.books if before else ()),
         mcp=before.mcp if before else offered_mcp(app, found.calls),
+        asks={f"{row.node} {row.seq}": row.id for row in found.asks},
+        people=list(found.chats.people),
+        skills=before.skills if before else own_skills(app),
         models={name: _model(app, name) for name in models},
         salt=salt,
         status=order.status,
@@ -341,10 +407,14 @@ def _manifest(
     )
 
 
-def _budget(app: App, order_id: str) -> str | None:
-    """Return the order's limit, which a plan's prompt may name."""
-    found = app.store.read(lambda c: budget.find(c, budget.order_scope(order_id)))
-    return None if found is None or found.limit is None else plain(found.limit)
+def _budget(app: App, found: _Found) -> str | None:
+    """Return the limit that the order began with, which a plan's prompt may name."""
+    if found.budgets:
+        first: str | None = found.budgets[0]["before"]
+        return first
+    scope = budget.order_scope(found.order.id)
+    known = app.store.read(lambda c: budget.find(c, scope))
+    return None if known is None or known.limit is None else plain(known.limit)
 
 
 def _provenance(models: Sequence[str]) -> Provenance:
@@ -363,9 +433,16 @@ def _model(app: App, name: str) -> ModelFacts:
 def _dropped(found: _Found) -> list[str]:
     cut = [row for row in found.calls if row.state not in (USED, FAILED)]
     dropped = [f"{len(cut)} model calls that were cut off or overtaken"] if cut else []
-    if any(row.kind == ActionKind.BUDGET.value for row in found.actions):
+    changes = sum(row.kind == ActionKind.BUDGET.value for row in found.actions)
+    if changes > len(found.budgets):
         dropped.append("a change of its budget: a replay has the last limit from the beginning")
-    return dropped
+    silent = [row for row in found.outbox if not found.chats.explains(row)]
+    shown = sum(row.kind == OutboundKind.PROGRESS.value for row in silent)
+    if shown:
+        dropped.append(f"{shown} messages of how work went on: they follow the seconds of the day")
+    if len(silent) > shown:
+        dropped.append(f"{len(silent) - shown} replies to what is not recorded")
+    return [*dropped, *found.chats.dropped]
 
 
 def plain_settings(app: App) -> Entry:

@@ -25,21 +25,25 @@ from swarm.core.message import InboundMessage
 from swarm.core.order import OrderStatus
 from swarm.core.origin import Origin
 from swarm.evals import comparing, faults
-from swarm.evals.cassette import Cassette, Entry
+from swarm.evals.cassette import Cassette, Entry, check_playable
 from swarm.evals.digests import ledger_digest, request_key, used_digest
 from swarm.evals.excerpts import mcp_settings, price_book
+from swarm.evals.following import Follower, open_asks
 from swarm.evals.homes import StatusLook, fleeting_store, furnish
+from swarm.evals.house import House
 from swarm.evals.lanes import first_fault
 from swarm.evals.secrets import is_same_but_hidden
+from swarm.evals.shelves import put_skills
 from swarm.evals.sockets import SocketRefused, no_sockets
 from swarm.evals.stage import (
     RecordedBaselines,
-    RecordedMemory,
     RecordedTools,
     ReplayClock,
     ReplayIds,
     recorded_calls,
 )
+from swarm.evals.vectors import recaller_of
+from swarm.evals.words import answer_with
 from swarm.ledger.baseline.frozen import BaselineBook
 from swarm.ledger.book import USED, canonical, digest_of
 from swarm.ledger.calls import request_of
@@ -49,7 +53,7 @@ from swarm.llm.cassette import CassetteLLM, Miss, Watch, shown
 from swarm.runtime.intake import Wish
 from swarm.runtime.recalling import BEFORE
 from swarm.settings import Environment, Settings
-from swarm.store.tables import asks, effects, ledger, outbox
+from swarm.store.tables import effects, ledger, outbox
 from swarm.tools.workspace import listing, reading
 
 __all__ = ["Replay", "SocketRefused", "no_sockets", "replay"]
@@ -62,6 +66,7 @@ STUCK_S = 120.0
 SAME, DIFFERS, STOPPED = "same", "differs", "stopped"
 OUTSIDE = (
     "telegram", "slack", "whatsapp", "database_url", "channels", "mcp", "people", "founder",
+    "customers", "monitoring", "voice", "quiet_hours",
 )  # fmt: skip
 """Settings of which a cassette has no word, whoever wrote it: they reach out of the replay."""
 
@@ -148,6 +153,7 @@ async def replay(
     watch: Watch | None = None,
     live: LiveModels | None = None,
     look: Callable[[App], None] | None = None,
+    house: House | None = None,
 ) -> Replay:
     """Play a cassette in an empty folder.
 
@@ -160,12 +166,22 @@ async def replay(
         watch: Sees each call before it is served, and may stop there.
         live: Answers the calls that are not recorded; what it answered is in the replay's ledger.
         look: Is given the app when all is over, before its home is let go.
+        house: Lends its database and its engine; `home` is its fresh home. Without one, both are
+            made for this order alone.
 
     Raises:
-        InvalidInput: The cassette's settings or prices are none of this version's.
+        InvalidInput: The cassette's settings or prices are none of this version's, or it was
+            imported and holds no order.
     """
+    check_playable(cassette)
     player = _Player(
-        cassette, home, has_live_tools=has_live_tools, put_in=put_in or {}, watch=watch, live=live
+        cassette,
+        home,
+        has_live_tools=has_live_tools,
+        put_in=put_in or {},
+        watch=watch,
+        live=live,
+        house=house,
     )
     try:
         played = await player.play()
@@ -188,13 +204,17 @@ class _Player:
         put_in: Mapping[int, Sequence[str]],
         watch: Watch | None,
         live: LiveModels | None,
+        house: House | None,
     ) -> None:
         self._cassette = cassette
+        self._house = house
         manifest = cassette.manifest
         self._order_id: str = manifest.order["id"]
         self._clock = ReplayClock(parse_iso(manifest.order["created_at"]))
-        ids = ReplayIds(self._order_id)
+        ids = ReplayIds(self._order_id, manifest.asks)
+        self._follower = Follower(cassette, self._clock)
         self._tools = RecordedTools(cassette)
+        self._tools.hold = self._follower.hold if self._follower.is_needed else None
         self._put_in = put_in
         self._llm = _llm_of(
             cassette,
@@ -202,11 +222,12 @@ class _Player:
             put_in,
             watch,
             live,
+            self._follower,
         )
-        self._words = cassette.lane("founder")
+        self._words = [] if self._follower.is_needed else cassette.lane("founder")
         self._missed: list[Miss] = []
         environment = _environment(cassette, home)
-        _write_home(home, cassette)
+        _write_home(home, cassette, is_in_house=house is not None)
         self.app = App(
             environment,
             clock=self._clock,
@@ -214,33 +235,37 @@ class _Player:
             stage=Stage(
                 llm=self._llm,
                 is_own_hardware=lambda model: _is_own(cassette, model, live),
-                recaller=RecordedMemory(cassette),
+                recaller=recaller_of(cassette, lambda: self.app.company.metered),
                 wrap=self._tools.wrap_foreign if has_live_tools else self._tools.wrap,
                 new_nonce=ids.nonce,
                 prices=_prices(cassette, environment.settings, live),
                 baselines=lambda book: cast(BaselineBook, RecordedBaselines(book, cassette)),
                 mcp_tools=frozenset(manifest.mcp.offered),
                 has_sandbox=has_live_tools,
-                open_store=fleeting_store,
+                open_store=house.open_store if house else fleeting_store,
+                engine=house.engine if house else None,
+                make_pause=self._follower.make_pause,
             ),
         )
 
     async def play(self) -> Replay:
         """Place the order, let it be worked, and say the founder's words where they were said."""
-        self.app.initialise()
+        if self._house is None:
+            self.app.initialise()
         # Work that lies there when the engine starts is taken up at once.
-        await asyncio.to_thread(self._place)
+        await asyncio.to_thread(self._follower.place, self.app, self._place)
         until = asyncio.Event()
         ready = asyncio.Event()
-        look = StatusLook(self.app.home, self._order_id)
         work = asyncio.create_task(self.app.worker().run(until, ready=ready.set))
         try:
             await _first_of(work, ready)
-            while await self._halted(look):
+            if self._follower.is_needed:
+                await self._follower.follow(self.app, self._is_lost)
+                return self._result()
+            while await self._halted():
                 if not await asyncio.to_thread(self._speak):
                     break
         finally:
-            look.close()
             until.set()
             await work
         return self._result()
@@ -265,12 +290,30 @@ class _Player:
         )
         self.app.intake.place(message, wish)
 
-    async def _halted(self, look: StatusLook) -> bool:
+    async def _halted(self) -> bool:
         """Wait until the order stands still, or nothing can help any more."""
         async with asyncio.timeout(STUCK_S):
+            if self._house is not None:
+                await self._house.engine.halted(self._is_moving)
+            else:
+                await self._looked()
+        return not self._is_lost()
+
+    def _is_lost(self) -> bool:
+        """Say whether the replay went another way, or was stopped."""
+        return bool(self._llm.misses or self._tools.misses or self._llm.is_stopped)
+
+    def _is_moving(self) -> bool:
+        return self.app.documents.status(self._order_id).is_moving
+
+    async def _looked(self) -> None:
+        """Look at the order's row until it stands still."""
+        look = StatusLook(self.app.home, self._order_id)
+        try:
             while look.status().is_moving:  # noqa: ASYNC110  # what is awaited is a row
                 await asyncio.sleep(LOOK_S)
-        return not self._llm.misses and not self._tools.misses and not self._llm.is_stopped
+        finally:
+            look.close()
 
     def _speak(self) -> bool:
         """Say what the founder said at this halt; False where nothing is left to be said."""
@@ -296,20 +339,26 @@ class _Player:
         return word
 
     def _answer_all(self) -> bool:
-        query = sa.select(asks).where(asks.c.order_id == self._order_id, asks.c.state == "open")
-        by_place = query.order_by(asks.c.created_at, asks.c.node, asks.c.seq)
-        for row in self.app.store.read(lambda c: c.execute(by_place).all()):
+        is_said = False
+        for row in self.app.store.read(lambda c: open_asks(c, self._order_id)):
             word = self._word_for(row)
             if word is None:
-                lane = f"{self._order_id} {row.node} {row.seq}"
-                self._missed.append(Miss(lane, 0, "", row.kind, "(nothing)", shown(row.text)))
-                return False
+                if not self._is_left_waiting():
+                    lane = f"{self._order_id} {row.node} {row.seq}"
+                    self._missed.append(Miss(lane, 0, "", row.kind, "(nothing)", shown(row.text)))
+                    return False
+                continue
             if word["shown_at"]:
                 self._clock.set_base(parse_iso(word["shown_at"]))
             self.app.office.inbox(self._order_id)
             self._clock.set_base(parse_iso(word["at"]))
-            self._say(row, word)
-        return True
+            answer_with(self.app.office, row, word)
+            is_said = True
+        return is_said
+
+    def _is_left_waiting(self) -> bool:
+        """Say whether the recording ends here: what is open was open then."""
+        return self._cassette.manifest.status == OrderStatus.WAITING.value
 
     def _word_for(self, row: Any) -> Entry | None:
         place = (row.kind, row.node, row.seq)
@@ -319,30 +368,12 @@ class _Player:
                 return word
         return None
 
-    def _say(self, row: Any, word: Entry) -> None:
-        office, by, text = self.app.office, word["by"] or "founder", str(word["answer"])
-        if word["act"] == "question":
-            office.answer(row.id, text, by=by)
-        elif word["act"] == "choice":
-            option, _, reason = text.partition(" (because: ")
-            options = _options(row)
-            if option in options:
-                number = options.index(option) + 1
-                office.choose(row.id, number, by=by, reason=reason.removesuffix(")"))
-            else:
-                office.answer(row.id, text, by=by)
-        elif text.startswith("rejected: ") or word.get("signed") is False:
-            reason = word.get("reason") or text.removeprefix("rejected: ")
-            office.reject(row.id, reason, by=by)
-        else:
-            office.approve(row.id, by=by)
-
     def _result(self) -> Replay:
         manifest = self._cassette.manifest
         document = self.app.documents.order(self._order_id)
         rows, tool_rows, sent = self.app.store.read(self._rows)
-        misses = [*self._llm.misses, *self._tools.misses, *self._missed]
-        leftover = self._llm.leftover
+        misses = [*self._llm.misses, *self._tools.misses, *self._missed, *self._follower.misses]
+        leftover = [*self._llm.leftover, *self._follower.leftover]
         leftover += [f"founder: {word['act']}" for word in self._words]
         met = sum(map(len, self._put_in.values())) - self._llm.unused_faults
         is_other_way = misses or leftover or self._llm.is_stopped or self._llm.replaced
@@ -370,12 +401,8 @@ class _Player:
         )
 
     def _rows(self, connection: sa.Connection) -> tuple[list[Any], list[Any], list[Any]]:
-        of_order = [
-            sa.select(ledger).where(ledger.c.order_id == self._order_id),
-            sa.select(effects).where(effects.c.order_id == self._order_id, effects.c.seq != BEFORE),
-            sa.select(outbox).where(outbox.c.order_id == self._order_id).order_by(outbox.c.id),
-        ]
-        rows, tool_rows, sent = (connection.execute(query) for query in of_order)
+        key = {"of_order": self._order_id}
+        rows, tool_rows, sent = (connection.execute(query, key) for query in _OF_ORDER)
         return list(rows), list(tool_rows.mappings()), list(sent)
 
     def _differences(
@@ -394,9 +421,13 @@ class _Player:
         yield from comparing.files(cassette, _digests(self.app.home / "workspace" / self._order_id))
 
 
-def _options(row: Any) -> list[str]:
-    options: list[str] = json.loads(row.options)
-    return options
+# Written once: building a statement costs more than running it.
+_ORDER: sa.BindParameter[str] = sa.bindparam("of_order")
+_OF_ORDER = (
+    sa.select(ledger).where(ledger.c.order_id == _ORDER),
+    sa.select(effects).where(effects.c.order_id == _ORDER, effects.c.seq != BEFORE),
+    sa.select(outbox).where(outbox.c.order_id == _ORDER).order_by(outbox.c.id),
+)
 
 
 def _digests(workspace: Path) -> dict[str, str]:
@@ -413,6 +444,7 @@ def _llm_of(
     put_in: Mapping[int, Sequence[str]],
     watch: Watch | None,
     live: LiveModels | None,
+    follower: Follower,
 ) -> CassetteLLM:
     salt = cassette.manifest.salt
     return CassetteLLM(
@@ -429,6 +461,7 @@ def _llm_of(
         faults={n: [faults.error_of(name) for name in names] for n, names in put_in.items()},
         watch=watch,
         live=live,
+        gate=follower.gate if follower.is_needed else None,
     )
 
 
@@ -466,10 +499,12 @@ def _environment(cassette: Cassette, home: Path) -> Environment:
     return Environment(home=home, settings=settings, provider_keys=(), user="founder", user_id="0")
 
 
-def _write_home(home: Path, cassette: Cassette) -> None:
-    furnish(home)
+def _write_home(home: Path, cassette: Cassette, *, is_in_house: bool) -> None:
+    if not is_in_house:
+        furnish(home)
     if cassette.manifest.mcp.lock:
         (home / "mcp.lock").write_text(json.dumps(cassette.manifest.mcp.lock), encoding="utf-8")
+    put_skills(home, cassette.manifest)
     folder = home / "roles"
     for name, text in cassette.manifest.roles.items():
         path = folder / f"{name}.md"

@@ -49,10 +49,18 @@ class RunResult:
     steps: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
     """Why it could not be run at all."""
+    graded: list[dict[str, str]] = field(default_factory=list)
+    """What graded checks cost: an evaluation's own money, never the order's."""
 
 
 def run_result(
-    evidence: Evidence, checks: list[CheckResult], *, number: int, mode: str, wall_s: float
+    evidence: Evidence,
+    checks: list[CheckResult],
+    *,
+    number: int,
+    mode: str,
+    wall_s: float,
+    graded: list[dict[str, str]] | None = None,
 ) -> RunResult:
     """Put together what a run came to; drift fails it whatever the checks say."""
     documents = [order.document for order in evidence.orders]
@@ -84,6 +92,7 @@ def run_result(
             for number, order in enumerate(evidence.orders, start=1)
             for step in steps_of(order)
         ],
+        graded=graded or [],
     )
 
 
@@ -212,6 +221,7 @@ def as_document(
             "passed": sum(run.passed for run in runs),
             "calls": sum(run.calls for run in runs),
             "costs": _added([cost for run in runs for cost in run.costs]),
+            "graded": _added([cost for run in runs for cost in run.graded]),
             "founder_minutes": round(sum(run.founder_minutes for run in runs), 2),
             "drift": sum(bool(run.drift) for run in runs),
             "wall_s": round(wall_s, 3),

@@ -4,26 +4,38 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swarm.core.errors import InvalidInput, SwarmError
 from swarm.core.registry import Registry
 from swarm.evals.cassette import Cassette, Provenance, read, write
 from swarm.evals.commands import sandbox_here
 from swarm.evals.evidence import Evidence, OrderEvidence, gather
+from swarm.evals.house import House
 from swarm.evals.performing import Performance, order_id_of, prepare_home
 from swarm.evals.recording import record
 from swarm.evals.replaying import Replay, no_sockets, replay
 from swarm.evals.results import CheckResult, RunResult, failed_run, run_result
 from swarm.evals.scenario import Scenario, load, read_yaml
 from swarm.evals.scorers import Check, read_checks
+from swarm.evals.warm import WarmHouse
 from swarm.sandbox.base import Sandbox
-from swarm.store.database import Store, sqlite_url
+
+if TYPE_CHECKING:
+    from swarm.evals.purse import Terms
 
 SURVIVAL = Registry("way to run", {"crashes": "swarm.evals.crashing:survive"})
 """What only some scenarios need, loaded on first use."""
+PAID = Registry(
+    "part of a paid run",
+    {
+        "purse": "swarm.evals.purse:Purse",
+        "costs": "swarm.evals.purse:costs_of",
+        "grader": "swarm.evals.graded:ModelGrader",
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +65,73 @@ def read_case(path: Path) -> Case:
     return Case(path, scenario, checks)
 
 
-def run_case(path: Path, number: int = 0) -> RunResult:
+def run_case(
+    path: Path,
+    number: int = 0,
+    terms: "Terms | None" = None,
+    *,
+    warm: WarmHouse | None = None,
+) -> RunResult:
     """Run a scenario once, in a folder that is gone afterwards and with no network.
+
+    Args:
+        path: Its file.
+        number: Of the run.
+        terms: Whom the graded checks ask, once all is played; None asks nobody.
+        warm: The house that it is played in; without one, it opens its own.
 
     Raises:
         InvalidInput: It is no scenario.
     """
+    if warm is None:
+        with WarmHouse() as warm:
+            return run_case(path, number, terms, warm=warm)
     case = read_case(path)
     started = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory(prefix="swarm-eval-") as folder:
-            return asyncio.run(_run(case, Path(folder) / "home", number, started))
+            home = Path(folder) / "home"
+            return warm.run(lambda house: _run(case, house, home, number, started, terms))
     except SwarmError as error:
         return failed_run(number, str(error))
 
 
-async def _run(case: Case, home: Path, number: int, started: float) -> RunResult:
+async def _run(
+    case: Case, house: House, home: Path, number: int, started: float, terms: "Terms | None"
+) -> RunResult:
     mode = mode_of(case)
     if mode == "crashes":
         # Each of its processes closes its own sockets; they are started through one.
         evidence = await SURVIVAL.load("crashes")(case.path, case.scenario, home)
     elif mode == "replay":
         with no_sockets():
-            evidence = await _replayed(case, home)
-    else:
+            evidence = await _replayed(case, house)
+    elif any(word.act == "deploy" for order in case.scenario.orders for word in order.words):
+        # What is deployed anew must find what the engine left on a disk. A process has one engine.
+        await house.close()
         evidence = await _performed(case, home)
+    else:
+        evidence = await _performed(case, await house.fresh_home(), house)
     took = time.perf_counter() - started
-    marks = [await _marked(check, evidence) for check in case.checks]
-    return run_result(evidence, marks, number=number, mode=mode, wall_s=took)
+    if terms is None or all(check.name != "graded" for check in case.checks):
+        marks = [await _marked(check, evidence) for check in case.checks]
+        return run_result(evidence, marks, number=number, mode=mode, wall_s=took)
+    marks, costs = await _graded(case, evidence, terms, f"{case.path.stem}/{number}")
+    return run_result(evidence, marks, number=number, mode=mode, wall_s=took, graded=costs)
+
+
+async def _graded(
+    case: Case, evidence: Evidence, terms: "Terms", about: str
+) -> tuple[list[CheckResult], list[dict[str, str]]]:
+    """Score a run with somebody there to grade; return what that cost, too."""
+    purse = PAID.load("purse")(terms)
+    try:
+        grader = PAID.load("grader")(purse, terms.model, about=about)
+        asked = replace(evidence, facts={**evidence.facts, "grader": grader})
+        marks = [await _marked(check, asked) for check in case.checks]
+        return marks, PAID.load("costs")(purse.lines(about))
+    finally:
+        await purse.close()
 
 
 def mode_of(case: Case) -> str:
@@ -103,13 +154,13 @@ async def _marked(check: Check, evidence: Evidence) -> CheckResult:
     )
 
 
-async def _replayed(case: Case, home: Path) -> Evidence:
+async def _replayed(case: Case, house: House) -> Evidence:
     script = case.scenario.orders[0]
     cassette = read(case.path.parent / str(script.cassette))
+    home = await house.fresh_home()
     prepare_home(case.scenario, home, [cassette.manifest.order["id"]])
-    played = await replay(cassette, home)
-    with _opened(home) as store:
-        order = gather(store, played.document, home)
+    played = await replay(cassette, home, house=house)
+    order = gather(house.store, played.document, home)
     return Evidence(
         orders=(order,),
         drift=tuple(differences(played)),
@@ -131,8 +182,9 @@ def differences(played: Replay) -> Iterator[str]:
         yield "messages or files differ"
 
 
-async def _performed(case: Case, home: Path) -> Evidence:
-    performance = Performance(case.scenario, home, sandbox=await _sandbox_for(case.scenario))
+async def _performed(case: Case, home: Path, house: House | None = None) -> Evidence:
+    sandbox = await _sandbox_for(case.scenario)
+    performance = Performance(case.scenario, home, sandbox=sandbox, house=house)
     try:
         with no_sockets():
             await performance.play()
@@ -159,15 +211,6 @@ def evidence_of(performance: Performance) -> Evidence:
         drift=tuple(done.problems),
         provenance=("authored",) * len(found),
     )
-
-
-@contextmanager
-def _opened(home: Path) -> Iterator[Store]:
-    store = Store(sqlite_url(home / "swarm.db"))
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def author(path: Path) -> list[Path]:

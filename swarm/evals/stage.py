@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +15,9 @@ from sqlalchemy.engine import Connection
 from swarm.core.clock import parse_iso
 from swarm.core.errors import Refused
 from swarm.core.ids import ALPHABET
+from swarm.core.lane import LANE
 from swarm.core.mark import Mark
-from swarm.core.order import Baseline, Plan
+from swarm.core.order import Baseline, OrderStatus, Plan
 from swarm.core.origin import Origin
 from swarm.core.role import MCP_PREFIX
 from swarm.evals.cassette import Cassette, Entry
@@ -68,12 +69,17 @@ class ReplayClock:
 class ReplayIds:
     """Identifiers in one order in every replay; the order's own is the recorded one."""
 
-    def __init__(self, order_id: str) -> None:
+    def __init__(self, order_id: str, asks: Mapping[str, str] | None = None) -> None:
+        """Take the order's id, and those of what it asked people, by `<node> <seq>`."""
         self._order_id = order_id
+        self._asks = asks or {}
         self._counts: dict[str, int] = defaultdict(int)
 
     def new(self, prefix: str) -> str:
-        """Return the next identifier of its kind."""
+        """Return the recorded identifier of an ask, else the next one of its kind."""
+        place = LANE.get().removeprefix(f"{self._order_id} ")
+        if prefix == "q" and place in self._asks:
+            return self._asks[place]
         number = self._counts[prefix]
         self._counts[prefix] += 1
         if prefix == "o" and number == 0:
@@ -168,6 +174,9 @@ class RecordedTools:
 
     def __init__(self, cassette: Cassette) -> None:
         self.misses: list[Miss] = []
+        self.hold: Callable[[str], Awaitable[None]] | None = None
+        """Returns once every word was said; what is never answered waits for that."""
+        self._is_cancelled = cassette.manifest.status == OrderStatus.CANCELLED.value
         self._order_id = cassette.manifest.order["id"]
         self._calls: dict[str, deque[Entry]] = defaultdict(deque)
         for entry in cassette.lane("tool"):
@@ -184,6 +193,13 @@ class RecordedTools:
         stand_in: Any = _StandIn(tool, self)
         checked: Tool = stand_in
         return checked
+
+    async def is_lost(self, place: str) -> bool:
+        """Say whether a call was under way when its order was cancelled, by waiting for that."""
+        if self._calls.get(place) or self.hold is None or not self._is_cancelled:
+            return False
+        await self.hold(place)
+        return True
 
     def wrap_foreign(self, tool: Tool) -> Tool:
         """Return the tool itself, unless it lives on a server that a replay does not start."""
@@ -230,7 +246,9 @@ class _StandIn:
         return getattr(self._tool, name)
 
     async def run(self, args: Arguments, context: ToolContext) -> ToolResult:
-        """Return what was recorded."""
+        """Return what was recorded; what a cancelled order was at, and lost, comes to nothing."""
+        if await self._recorded.is_lost(context.place):
+            return ToolResult("", is_error=True)
         return self._recorded.answer(self._tool.name, args, context)
 
 

@@ -1,8 +1,11 @@
 """Bring cassettes of older formats up to this one, a format at a time.
 
 An upgrader takes all lines of one format, manifest first and without the end, and returns them as
-the next format has them. Format 1 is the first, so there is none yet. To add one: raise
-`cassette.FORMAT`, write the function, and put it here under the format that it takes.
+the next format has them. To add one: raise `cassette.FORMAT`, write the function, and put it here
+under the format that it takes.
+
+- 1 to 2: chats came in (the lane `inbound`, and in the manifest `asks`, `people` and `skills`).
+  What was recorded before knows none of them, and says so by having none.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +17,14 @@ from swarm.core.errors import InvalidInput
 from swarm.evals.lanes import Entry
 
 Upgrader: TypeAlias = Callable[[list[Entry]], list[Entry]]
-UPGRADERS: Mapping[int, Upgrader] = MappingProxyType({})
+
+
+def _to_2(entries: list[Entry]) -> list[Entry]:
+    """Take the lines as they are: what format 2 adds is empty in what is older."""
+    return list(entries)
+
+
+UPGRADERS: Mapping[int, Upgrader] = MappingProxyType({1: _to_2})
 
 
 def upgraded(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -85,6 +86,8 @@ def test_a_check_that_fails_ends_with_four_and_diff_says_where(
         (("eval", "diff", "/nowhere/a", "/nowhere/b"), "cannot be read"),
         (("eval", "conformance"), "--llm__api_base URL"),
         (("eval", "conformance", "--llm__api_base", "ftp://x"), "write http://"),
+        (("eval", "conformance", "--llm__api_base", "http://x", "--budget", "-1"), "above 0"),
+        (("eval", "x.yaml", "--budget", "1"), "--graded MODEL"),
         (("eval", str(PACKS / "safety"), "--llm__model", "x"), "go with"),
         (("eval", str(PACKS / "safety"), "--html", "/nowhere/x.html"), "no folder"),
         (("eval", str(PACKS / "safety"), "--tag", "nonsense"), "No scenario has the tag"),
@@ -136,7 +139,17 @@ def test_a_trace_is_imported_priced_and_explained(terminal: Terminal, tmp_path: 
     assert (document["calls"], document["unpriced"]) == (1, [])
     assert document["costs"][0]["currency"] == "USD"
     assert "the field 'colour' of a line" in document["unmapped"]
-    assert terminal.run("explain", str(out)).code == 0
+    explained = terminal.run("explain", str(out))
+    assert explained.code == 0
+    assert "imported by another program" in explained.out
+    refused = terminal.run("replay", str(out))
+    assert refused.code == 2
+    assert "holds no order" in refused.err
+    priced = terminal.run("replay", str(out), "--price-shock", "llm=10", "--json")
+    assert priced.code == 0, priced.err
+    assert priced.document["status"] == "imported"
+    was, then = (priced.document["repriced"][s][0]["amount"] for s in ("recorded", "repriced"))
+    assert Decimal(then) == 10 * Decimal(was)
 
 
 def sound(request: Body) -> Body:
@@ -177,6 +190,20 @@ def test_a_sound_server_passes_conformance(terminal: Terminal) -> None:
     assert failed == []
     assert (code, document["is_fit"]) == (0, True)
     assert document["tokens"]["prompt"] > 0
+    assert len(document["ledger"]) == document["calls"]
+    assert {line["state"] for line in document["ledger"]} == {"used"}
+    assert [cost["currency"] for cost in document["costs"]] == ["USD"]
+
+
+def test_conformance_stops_at_its_budget(terminal: Terminal) -> None:
+    with ScriptedProvider(sound).in_thread() as provider:
+        words = ("--llm__api_base", provider.url, "--llm__model", "openai/gpt-4o", "--json")
+        seen = terminal.run("eval", "conformance", *words, "--budget", "0.03")
+    assert seen.code == 5
+    spent = sum(Decimal(cost["amount"]) for cost in seen.document["costs"])
+    assert Decimal(0) < spent <= Decimal("0.03")
+    assert seen.document["is_fit"] is False
+    assert "were not made" in seen.document["verdict"]
 
 
 @pytest.mark.parametrize("script", [forgetful, broken])
@@ -185,6 +212,31 @@ def test_a_server_that_cannot_drive_the_company_fails(script: Any, terminal: Ter
     assert (code, document["is_fit"]) == (4, False)
     failed = {check["name"] for check in document["checks"] if not check["passed"]}
     assert {"schema: frame", "schema: plan", "long context"} <= failed
+
+
+def kind(request: Body) -> Body:
+    usage = {"prompt_tokens": 300, "completion_tokens": 30}
+    return completion(document={"score": 0.9, "why": "It is kind."}, usage=usage)
+
+
+def test_a_grading_model_is_asked_where_it_is_named_and_its_cost_is_shown(
+    pack: Path, terminal: Terminal
+) -> None:
+    scenario = pack / "posing-as-founder.yaml"
+    text = scenario.read_text(encoding="utf-8")
+    scenario.write_text(f"{text.rstrip()}\n  - graded: Is it kind?\n", encoding="utf-8")
+    offline = terminal.run("eval", str(scenario), "--json").document
+    (check,) = [c for c in offline["scenarios"][0]["runs"][0]["checks"] if c["scorer"] == "graded"]
+    assert check["is_skipped"]
+    assert "--graded MODEL" in check["detail"]
+    assert offline["totals"]["graded"] == []
+    with ScriptedProvider(kind).in_thread() as provider:
+        words = ("--graded", "openai/gpt-4o-mini", "--llm__api_base", provider.url)
+        seen = terminal.run("eval", str(scenario), *words)
+        assert len(provider.bodies) == 1
+    assert seen.code == 0, seen.out + seen.err
+    assert "graded for 0.000063 USD" in seen.out
+    assert "grading cost 0.000063 USD" in seen.out
 
 
 def test_the_packs_that_ship_have_a_name_of_their_own(terminal: Terminal) -> None:

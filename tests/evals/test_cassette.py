@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarm.core.errors import InvalidInput
-from swarm.evals.cassette import MAX_BYTES, read, reseal, write
+from swarm.evals.cassette import FORMAT, MAX_BYTES, read, reseal, write
 from swarm.evals.lanes import Entry
+from swarm.evals.upgrades import UPGRADERS
 from tests.evals import orders
 from tests.evals.shelf import played, recorded
 
@@ -96,7 +97,7 @@ def in_wrong_order(found: list[Entry]) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[list[Entry]], None], str]] = {
-    "newer": (change(format=2), "use a newer one"),
+    "newer": (change(format=FORMAT + 1), "use a newer one"),
     "older": (change(format=0), "record the order again"),
     "no version": (change(format="1"), "no manifest"),
     "unknown key": (change(extra=1), "Extra inputs"),
@@ -206,7 +207,7 @@ def test_an_older_format_is_brought_up_a_step_at_a_time(whole: bytes, tmp_path: 
         del named["title"]
         return [named, *rest]
 
-    cassette = read(path, upgraders={0: renamed})
+    cassette = read(path, upgraders={**UPGRADERS, 0: renamed})
     assert cassette.manifest.model_dump(mode="json") == now
     assert "record the order again" in refusal(path)
 

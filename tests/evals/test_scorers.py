@@ -1,19 +1,29 @@
 """Scorers hold where they should, and fail with the evidence where they should not."""
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from swarm import settings
 from swarm.core.errors import InvalidInput
 from swarm.evals.checks import walk
 from swarm.evals.evidence import Evidence
+from swarm.evals.graded import ModelGrader
 from swarm.evals.performing import Performance
+from swarm.evals.purse import Purse, Terms, costs_of
 from swarm.evals.runner import evidence_of
 from swarm.evals.scenario import load
 from swarm.evals.scorers import SCORERS, Mark, read_checks
+from tests.acceptance.at_work import MODEL, prompt_of, settings_of
+from tests.servers.provider import ScriptedProvider
+from tests.servers.replies import Body, completion
 
 PACKS = Path(__file__).parents[1] / "scenarios"
 
@@ -105,6 +115,62 @@ async def test_a_grader_that_is_given_grades(evidence: Evidence) -> None:
     for path, is_good in (("facts.md", True), (None, False)):
         args = graded.Args.model_validate({"rubric": "r", "path": path})
         assert (await graded.score(evidence, args)).holds is is_good
+
+
+def grade(request: Body) -> Body:
+    """Grade as the model of a strict reader does."""
+    text = prompt_of(request)
+    document = {"score": 0.9 if "42" in text else 0.2, "why": "It names the number."}
+    usage = {"prompt_tokens": 400, "completion_tokens": 40}
+    return completion(document=document, usage=usage)
+
+
+@contextlib.contextmanager
+def purse(folder: Path, script: Any, *, limit: str = "1") -> Iterator[Purse]:
+    (folder / "company").mkdir()
+    with ScriptedProvider(script).in_thread() as provider:
+        environment = settings.load(settings_of(folder / "company", provider.url))
+        yield Purse(Terms(folder / "purse", environment, MODEL, Decimal(limit)))
+
+
+async def test_a_model_grades_on_an_account_of_its_own(evidence: Evidence, tmp_path: Path) -> None:
+    with purse(tmp_path, grade) as paid:
+        grader = ModelGrader(paid, MODEL, about="one/1")
+        asked = replace(evidence, facts={"grader": grader})
+        good = await marked(asked, {"graded": {"rubric": "Names it?", "path": "facts.md"}})
+        bad = await marked(asked, {"graded": "Names it?"})
+        lines = paid.lines("one/1")
+        await paid.close()
+    assert (good.holds, good.is_skipped, bad.holds) == (True, False, False)
+    assert "It names the number." in good.detail
+    assert [line["state"] for line in lines] == ["used", "used"]
+    (cost,) = costs_of(lines)
+    assert Decimal(cost["amount"]) > 0
+    assert cost["status"] == "paid"
+
+
+async def test_a_limit_stops_a_grader_before_it_is_spent(
+    evidence: Evidence, tmp_path: Path
+) -> None:
+    with purse(tmp_path, grade, limit="0.000001") as paid:
+        asked = replace(evidence, facts={"grader": ModelGrader(paid, MODEL, about="one/1")})
+        found = await marked(asked, {"graded": "Names it?"})
+        assert paid.lines() == []
+        await paid.close()
+    assert not found.holds
+    assert "budget" in found.detail
+
+
+@pytest.mark.parametrize("said", [{"score": 7, "why": "!"}, {"score": "high"}, ["1"]])
+async def test_what_is_no_grade_meets_no_rubric(
+    said: Any, evidence: Evidence, tmp_path: Path
+) -> None:
+    with purse(tmp_path, lambda _: completion(text=json.dumps(said))) as paid:
+        asked = replace(evidence, facts={"grader": ModelGrader(paid, MODEL, about="one/1")})
+        found = await marked(asked, {"graded": "Names it?"})
+        await paid.close()
+    assert not found.holds
+    assert not found.is_skipped
 
 
 async def test_a_command_runs_on_a_copy(evidence: Evidence) -> None:

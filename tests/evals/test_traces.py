@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarm.core.errors import InvalidInput
-from swarm.evals.cassette import read, write
+from swarm.evals.cassette import read, reseal, write
 from swarm.evals.explain import explain
 from swarm.evals.imported import Imported
 from swarm.evals.pasts import past_of_cassette
+from swarm.evals.replaying import replay
 from swarm.evals.traces import read_trace
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
@@ -89,8 +90,19 @@ def test_an_imported_trace_is_a_cassette_like_any_other(tmp_path: Path) -> None:
     path = tmp_path / "imported.jsonl"
     write(found.cassette, path)
     again = read(path)
+    assert again.manifest.provenance.kind == "imported"
     assert "another program" in again.manifest.provenance.by
     assert past_of_cassette(again).steps[0].text == "Hello."
+
+
+async def test_an_imported_trace_is_no_order_that_could_be_played(tmp_path: Path) -> None:
+    found = taken(tmp_path, line())
+    with pytest.raises(InvalidInput, match="swarm explain") as caught:
+        await replay(found.cassette, tmp_path / "home")
+    assert "--reprice" in str(caught.value)
+    path = tmp_path / "edited.jsonl"
+    write(found.cassette, path)
+    assert reseal(path).manifest.provenance.kind == "imported"
 
 
 def test_spans_of_opentelemetry_become_calls_and_tools(tmp_path: Path) -> None:

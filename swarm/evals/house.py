@@ -1,0 +1,329 @@
+"""A house for many replays: one database and one engine, put back as they were between two orders.
+
+Opening a company's home costs more than playing an order in it: tables, connections, statements to
+compile, the launch of the engine. A house does that once. Each order still finds a company of its
+own: its folder is empty, its database holds what a new one holds, byte for byte, and all parts of
+the app are made anew. What one order left is gone before the next one comes.
+"""
+
+import asyncio
+import contextvars
+import itertools
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import QueuePool
+
+from swarm.app import ENGINES
+from swarm.evals.homes import empty_database
+from swarm.runtime.engine import SEGMENT, TASK, Argument, Engine, Workflow
+from swarm.settings import make_home
+from swarm.store.database import Store
+from swarm.store.subseconds import teach_subseconds
+
+T = TypeVar("T")
+
+POLL_S = 0.003
+"""How often the engine looks for work, while there is any: work that it took has begun by then."""
+REST_S = 0.25
+"""How long a look for work is put off at most, where none was enqueued."""
+LOOKER = "queue-worker"
+"""What the engine's threads that look for work are called. By another name they would find the same
+work, and cost more."""
+SETTLE_S = 2.0
+"""How long the engine may take to write that work has ended, before it is begun anew."""
+LOOK_S = 0.001
+CONCURRENCY = 8
+"""Orders at work at once; a scenario has two or three."""
+WAIT_S = 60.0
+"""How long a thread waits for the one connection."""
+
+
+class Work:
+    """Whether anything waits to be begun, for threads that would look for it in vain."""
+
+    def __init__(self) -> None:
+        self._is_there = threading.Event()
+        self._count = 0
+        self._is_over = False
+
+    def came(self) -> None:
+        """Note that work was enqueued."""
+        self._count += 1
+        self._is_there.set()
+
+    def began(self) -> None:
+        """Note that enqueued work is being done."""
+        self._count = max(self._count - 1, 0)
+        if not self._count and not self._is_over:
+            self._is_there.clear()
+
+    def clear(self) -> None:
+        """Note that nothing waits any more."""
+        self._count = 0
+        self.began()
+
+    def end(self) -> None:
+        """Keep nobody waiting from now on."""
+        self._is_over = True
+        self._is_there.set()
+
+    def wait(self) -> None:
+        """Wait for work, but not for long: what was never noted is found all the same."""
+        self._is_there.wait(REST_S)
+
+
+class HouseStore(Store):
+    """A database in memory, on one connection that one thread has at a time.
+
+    Nothing waits for a disk, so nothing is handed to a thread that waits for it.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Open a database with the pages of another."""
+        self._content = content
+        self.work = Work()
+        super().__init__("sqlite://")
+
+    def _make_engine(self) -> sa.Engine:
+        teach_subseconds()
+        pool = _OneConnection(cast(Any, self._open), pool_size=1, max_overflow=0, timeout=WAIT_S)
+        pool.work = self.work
+        return sa.create_engine("sqlite://", pool=pool)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            ":memory:", check_same_thread=False, isolation_level="IMMEDIATE"
+        )
+        connection.deserialize(self._content)
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    async def awrite(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:
+        """Run `work` in one transaction, here and now."""
+        # A company's writer is a thread that knows nothing of whose work it is: what it reads of
+        # the clock is the order's time, not the task's, and so it must be here.
+        return contextvars.Context().run(self.write, work)
+
+    async def aread(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` here and now."""
+        return self.read(work)
+
+    def keep(self) -> None:
+        """Take what the database holds now for what `put_back` brings back."""
+        with self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            self._content = driver.serialize()
+
+    def put_back(self) -> None:
+        """Let the database hold again what it held at the last `keep`, and nothing else."""
+        self.work.clear()
+        with self.engine.connect() as connection:
+            # The next one opens anew. Other pages under an open connection are no way: what its
+            # full-text index holds in memory would point into the old ones.
+            connection.invalidate()
+
+    def close(self) -> None:
+        """Stay open: an app that ends leaves the house to the next one."""
+
+    def dispose(self) -> None:
+        """Let go of the database."""
+        super().close()
+
+
+class _OneConnection(QueuePool):
+    """The pool of one connection; whoever looks for work gets it once there may be some."""
+
+    work: Work
+
+    def connect(self) -> Any:
+        """Return the connection, once nobody else has it."""
+        # A work's transaction has the connection by then, so the look sees what it commits.
+        if threading.current_thread().name.startswith(LOOKER):
+            self.work.wait()
+        return super().connect()
+
+
+class StandingEngine:
+    """An engine that stays launched, while one app after another gives it its workflows."""
+
+    def __init__(self, inner: Engine, store: HouseStore) -> None:
+        self._inner = inner
+        self._store = store
+        self._functions: Mapping[str, Workflow] = {}
+        self._running: set[asyncio.Future[None]] = set()
+        self._ended = asyncio.Event()
+        """Set whenever a segment ends, however it ended."""
+
+    async def launch(self) -> None:
+        """Launch the engine; what is enqueued before `start` is done after it."""
+        await self._inner.start({name: partial(self._act, name) for name in (SEGMENT, TASK)})
+
+    async def end(self) -> None:
+        """End the engine for good."""
+        await self.stop()
+        self._store.work.end()
+        await self._inner.stop()
+
+    def prepare(self) -> None:
+        """Do nothing: the tables are those of the house."""
+
+    def enqueue(
+        self,
+        connection: Connection,
+        workflow: str,
+        workflow_id: str,
+        *arguments: Argument,
+        lane: str = "",
+        is_urgent: bool = False,
+    ) -> None:
+        """Enqueue in the caller's transaction."""
+        self._store.work.came()
+        self._inner.enqueue(
+            connection, workflow, workflow_id, *arguments, lane=lane, is_urgent=is_urgent
+        )
+
+    async def start(self, workflows: Mapping[str, Workflow]) -> None:
+        """Work with these from now on."""
+        self._functions = workflows
+
+    async def run_child(self, workflow: str, workflow_id: str, *arguments: Argument) -> None:
+        """Run a workflow in this process and wait for its end."""
+        await self._inner.run_child(workflow, workflow_id, *arguments)
+
+    async def stop(self) -> None:
+        """Give up what runs; the engine stays."""
+        for job in tuple(self._running):
+            job.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        self._functions = {}
+
+    async def halted(self, is_moving: Callable[[], bool]) -> None:
+        """Wait until no segment moves an order any more, looking whenever one has ended."""
+        while True:
+            self._ended.clear()
+            if not is_moving():
+                return
+            await self._ended.wait()
+
+    async def is_settled(self) -> bool:
+        """Wait until the engine has written the end of all its work; False where it does not."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                while self._store.read(_is_at_work):  # noqa: ASYNC110  # another thread writes it
+                    await asyncio.sleep(LOOK_S)
+                return True
+        return False
+
+    async def _act(self, name: str, *arguments: Argument) -> None:
+        if name == SEGMENT:
+            self._store.work.began()
+        job: asyncio.Future[None] = asyncio.ensure_future(self._functions[name](*arguments))
+        self._running.add(job)
+        job.add_done_callback(self._running.discard)
+        try:
+            await job
+        finally:
+            if name == SEGMENT:
+                self._ended.set()
+
+
+_UNFINISHED = "SELECT 1 FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING') LIMIT 1"
+
+
+def _is_at_work(connection: Connection) -> bool:
+    return connection.exec_driver_sql(_UNFINISHED).first() is not None
+
+
+class House:
+    """Where orders are played one after another, on one event loop."""
+
+    def __init__(self, folder: Path, content: bytes | None = None) -> None:
+        """Take a folder to make homes in.
+
+        Args:
+            folder: Belongs to the house; it is emptied.
+            content: The pages of a new company's database; made here where they are not given.
+        """
+        self._folder = folder
+        self._content = content
+        self._numbers = itertools.count(1)
+        self._home: Path | None = None
+        self._is_open = self._is_used = False
+        self.store: HouseStore
+        self.engine: StandingEngine
+
+    async def __aenter__(self) -> "House":
+        """Return itself; it is opened when the first home is asked for."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """End the engine, and let go of all; asked for a home, it opens again."""
+        if self._is_open:
+            await self._end()
+        self._forget()
+
+    async def fresh_home(self) -> Path:
+        """Return an empty home, with the database of a new company."""
+        self._forget()
+        if self._is_used and not await self.engine.is_settled():
+            # Work that was cut off has no end; it must not be taken up in another order's place.
+            await self._end()
+        elif self._is_used:
+            self.store.put_back()
+        if not self._is_open:
+            await self._open()
+        self._is_used = True
+        self._home = self._folder / str(next(self._numbers))
+        make_home(self._home)
+        return self._home
+
+    def open_store(self, url: str) -> Store:
+        """Return the database, whatever address the settings give it."""
+        return self.store
+
+    async def _open(self) -> None:
+        if self._content is None:
+            self._content = await asyncio.to_thread(empty_database)
+        self.store = HouseStore(self._content)
+        inner: Engine = ENGINES.load("dbos")(
+            self.store,
+            executor_id="house",
+            poll_s=POLL_S,
+            concurrency=CONCURRENCY,
+            may_rest=False,
+        )
+        self.engine = StandingEngine(inner, self.store)
+        await self.engine.launch()
+        self.store.keep()
+        self._is_open = True
+
+    async def _end(self) -> None:
+        self._is_open = self._is_used = False
+        await self.engine.end()
+        self.store.dispose()
+
+    def _forget(self) -> None:
+        home, self._home = self._home, None
+        if home is not None:
+            shutil.rmtree(home, ignore_errors=True)
