@@ -15,7 +15,7 @@ RUN python -m venv /tools && \
     /tools/bin/pip install -q --require-hashes --only-binary :all: -r requirements-build.lock
 COPY pyproject.toml requirements.lock tools/docker/locked.py tools/docker/slim.py ./
 # What is dropped counts tokens of open models and downloads them; providers count theirs themselves.
-RUN python locked.py pyproject.toml --extras mcp postgres --drop huggingface-hub tokenizers \
+RUN python locked.py pyproject.toml --extras mcp metrics postgres --drop huggingface-hub tokenizers \
         <requirements.lock >image.lock && \
     python -m venv --without-pip /opt/swarm && \
     /tools/bin/uv pip sync -q --python /opt/swarm/bin/python --require-hashes --no-build image.lock && \
@@ -23,6 +23,7 @@ RUN python locked.py pyproject.toml --extras mcp postgres --drop huggingface-hub
 COPY README.md LICENSE ./
 COPY roles roles
 COPY tests/scenarios tests/scenarios
+COPY deployments deployments
 COPY swarm swarm
 RUN /tools/bin/pip wheel -q --no-deps --no-build-isolation --no-index --wheel-dir /wheels . && \
     /tools/bin/uv pip install -q --python /opt/swarm/bin/python --offline --no-deps /wheels/*.whl

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
+from swarm import __version__
 from swarm.agents.hands import Rules
 from swarm.channels.base import Channel
+from swarm.channels.bound import SUFFIX, BoundChannel, BoundStation, is_for_customers
 from swarm.channels.registry import CHANNELS
+from swarm.channels.voice.config import VoiceConfig
 from swarm.core.clock import Clock, SystemClock
 from swarm.core.errors import ConfigError
 from swarm.core.ids import Ids, RandomIds
@@ -33,32 +36,40 @@ from swarm.memory.base import Memory
 from swarm.memory.sql import SqlMemory
 from swarm.org.loader import Org, builtin_roles, load_org
 from swarm.runtime.company import Company, Kit
+from swarm.runtime.customers import Service, folder_of
 from swarm.runtime.documents import Documents
 from swarm.runtime.embedding import MeteredEmbedder
-from swarm.runtime.engine import Engine
+from swarm.runtime.engine import Engine, Lanes
 from swarm.runtime.intake import Intake
 from swarm.runtime.joined import JoinedMemory, JoinedStore
+from swarm.runtime.lock import holder
 from swarm.runtime.office import Office
 from swarm.runtime.pairing import Pairing
 from swarm.runtime.pausing import PausableMetered, Pause
 from swarm.runtime.people import People
+from swarm.runtime.rates import RateGate
 from swarm.runtime.recalling import MemoryRecaller, Recaller
 from swarm.runtime.signatures import Signatures
 from swarm.runtime.worker import Worker
+from swarm.runtime.worker_config import Rate
 from swarm.sandbox.base import Sandbox
 from swarm.settings import FILE, Environment, make_home
-from swarm.store import schema
+from swarm.store import fresh, schema
 from swarm.store.audit import AuditChain
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
-from swarm.store.database import Store
+from swarm.store.database import Store, sqlite_url
 from swarm.tools.base import Tool
 from swarm.tools.registry import TOOLS
 
 if TYPE_CHECKING:
     from swarm.channels.voice.base import Transcriber
     from swarm.ledger.baseline.frozen import BaselineBook
+    from swarm.memory.knowledge import Knowledge
     from swarm.runtime.front import Front
+    from swarm.runtime.monitoring import Monitor
+    from swarm.runtime.quiet_desk import QuietDesk
+    from swarm.runtime.seat import Seat
     from swarm.runtime.turn import Desks
     from swarm.tools.mcp import McpServers
     from swarm.tools.skills import SkillShelf
@@ -75,14 +86,33 @@ PARTS = Registry(
         "desks": "swarm.runtime.turn:Desks",
         "front": "swarm.runtime.front:Front",
         "transcriber": "swarm.channels.voice.whisper:WhisperTranscriber",
+        "paid transcriber": "swarm.runtime.transcribing:PaidTranscriber",
+        "transcriptions": "swarm.llm.transcription:Transcriptions",
+        "unplaced book": "swarm.ledger.unplaced:UnplacedBook",
+        "metered voice": "swarm.ledger.unplaced:MeteredVoice",
         "station": "swarm.runtime.station:DatabaseStation",
         "menu": "swarm.runtime.commands:menu",
+        "customers menu": "swarm.runtime.customers_desk:menu",
+        "knowledge": "swarm.memory.knowledge:Knowledge",
+        "quiet": "swarm.runtime.quiet_desk:QuietDesk",
+        "digest text": "swarm.runtime.digest_text:DigestText",
+        "home seat": "swarm.runtime.seat:HomeSeat",
+        "cluster seat": "swarm.runtime.cluster_seat:ClusterSeat",
+        "at work": "swarm.runtime.cluster_seat:at_work",
+        "claim home": "swarm.runtime.shared_home:claim",
+        "reaper": "swarm.runtime.reaper:Reaper",
+        "reaped": "swarm.runtime.recoveries:actions",
+        "monitor": "swarm.runtime.monitoring:Monitor",
+        "vitals": "swarm.runtime.vitals:Vitals",
     },
 )
 """What only a worker needs, loaded on first use."""
 
 PACKAGES = {"slack": "slack_bolt", "whatsapp": "pywa"}
 """What a channel's extra brings in; asked for at the start, and imported on first use."""
+
+SHARED_POLL_S = 1.0
+"""How often a worker looks for new orders on a Postgres, in seconds, unless the settings say."""
 
 COMPANY_YAML = """\
 # What this company is. Every key may also be set in the environment: SWARM_BUDGET__ORDER=5.
@@ -116,6 +146,10 @@ class Stage:
     has_sandbox: bool = False
     """Whether commands really run."""
     open_store: Callable[[str], Store] = Store
+    engine: Engine | None = None
+    """An engine that stands already; None makes one."""
+    make_pause: Callable[[Store], Pause] = Pause
+    """Return the stop button, which every model call passes before it is on the books."""
 
 
 class App:
@@ -154,11 +188,16 @@ class App:
     @cached_property
     def engine(self) -> Engine:
         """Return the durable engine."""
+        if self._stage is not None and self._stage.engine is not None:
+            return self._stage.engine
         engine: Engine = ENGINES.load("dbos")(
             self.store,
-            executor_id=self._executor_id(),
-            poll_s=self.settings.limits.poll_s,
-            concurrency=self.settings.limits.parallel_orders,
+            executor_id=self._executor_id() if self.store.is_sqlite else "",
+            poll_s=self._poll_s,
+            concurrency=self.concurrency,
+            lanes=Lanes(
+                per_lane=self.settings.worker.per_person, in_all=self.settings.worker.in_all
+            ),
         )
         return engine
 
@@ -342,6 +381,7 @@ class App:
                 config=settings.llm,
                 clock=self.clock,
                 currency=settings.currency,
+                gate=self._gate,
             ),
             book=book,
             prices=self.prices,
@@ -359,23 +399,138 @@ class App:
             to_company=lambda amount, currency: convert(
                 amount, currency, settings.currency, settings.rates
             ),
+            service=self.service,
         )
 
+    @cached_property
+    def service(self) -> Service:
+        """Return how customers are served."""
+        config = self.settings.customers
+        return Service(
+            config=config,
+            company=self.settings.name,
+            home=self.home,
+            clock=self.clock,
+            ids=self.ids,
+            people=self.people,
+            intake=self._intake_within,
+            knowledge=lambda: self.knowledge,
+        )
+
+    @cached_property
+    def knowledge(self) -> "Knowledge":
+        """Return what customers may be told; its files are read when the first of them asks."""
+        shelf: Knowledge = PARTS.load("knowledge")(folder_of(self.settings.customers, self.home))
+        return shelf
+
+    @property
+    def _gate(self) -> RateGate | None:
+        rates = self.settings.worker.rates
+        if not rates or self._stage is not None:
+            return None
+        return RateGate(self.store, {name: Rate.parse(text) for name, text in rates.items()})
+
+    @property
+    def concurrency(self) -> int:
+        """Return how many orders this process works at the same time."""
+        return self.settings.worker.concurrency or self.settings.limits.parallel_orders
+
+    @property
+    def _poll_s(self) -> float:
+        limits = self.settings.limits
+        # Every look of every worker is a query of one server: unless told, fewer of them.
+        is_told = self.store.is_sqlite or "poll_s" in limits.model_fields_set
+        return limits.poll_s if is_told else SHARED_POLL_S
+
+    @property
+    def works_for(self) -> str:
+        """Say who works this company now, as words in a sentence; empty where nobody does."""
+        if self.store.is_sqlite:
+            pid = holder(self.home)
+            return "" if pid is None else f"the worker with process id {pid or 'unknown'}"
+        at_work: Callable[..., list[str]] = PARTS.load("at work")
+        names = at_work(self.store, within_s=self.settings.worker.stale_s)
+        if len(names) > 1:
+            return f"one of the workers {', '.join(names)}"
+        return f"the worker {names[0]}" if names else ""
+
+    def seat(self, *, is_front: bool) -> "Seat":
+        """Return the right to work: one worker a home, or many on a Postgres."""
+        if self.store.is_sqlite:
+            home_seat: Seat = PARTS.load("home seat")(self.home)
+            return home_seat
+        engine: Any = self.engine
+        reaper = PARTS.load("reaper")(
+            store=self.store,
+            engine=engine,
+            clock=self.clock,
+            ids=self.ids,
+            stale_s=self.settings.worker.stale_s,
+            version=engine.version,
+        )
+        seat: Seat = PARTS.load("cluster seat")(
+            store=self.store,
+            engine=engine,
+            reaper=reaper,
+            clock=self.clock,
+            name=self.settings.worker.name,
+            concurrency=self.concurrency,
+            version=engine.version,
+            is_front=is_front,
+            takes_orders=self.settings.worker.takes_orders,
+            stale_s=self.settings.worker.stale_s,
+        )
+        return seat
+
     def worker(self, channels: Mapping[str, Channel] | None = None) -> Worker:
-        """Return the worker of this home, with the channels it listens to."""
+        """Return the worker of this home, with the channels it listens to.
+
+        Raises:
+            ConfigError: It is to take no orders, and no other process can.
+        """
+        takes_orders = self.settings.worker.takes_orders
+        if not takes_orders and self.store.is_sqlite:
+            raise ConfigError(
+                "`--no-work` (worker.takes_orders) needs a Postgres: on one SQLite home the process "
+                "that listens is the one that works."
+            )
         return Worker(
+            seat=self.seat(is_front=bool(channels)),
+            takes_orders=takes_orders,
             home=self.home,
             company=self.company,
             channels=channels or {},
             make_front=self.front,
             pause=self.pause,
             close_models=self.close_models,
+            monitor=self.monitor,
         )
+
+    @cached_property
+    def monitor(self) -> "Monitor | None":
+        """Return what answers those who watch the worker; None where nothing is to listen."""
+        config = self.settings.monitoring
+        if not config.listen:
+            return None
+        vitals = PARTS.load("vitals")(
+            store=self.store,
+            clock=self.clock,
+            version=__version__,
+            reaped=None if self.store.is_sqlite else PARTS.load("reaped"),
+        )
+        monitor: Monitor = PARTS.load("monitor")(config, vitals=vitals, store=self.store)
+        return monitor
 
     @cached_property
     def pause(self) -> Pause:
         """Return the stop button."""
-        return Pause(self.store)
+        return self._stage.make_pause(self.store) if self._stage else Pause(self.store)
+
+    @cached_property
+    def quiet(self) -> "QuietDesk":
+        """Return who sleeps when."""
+        desk: QuietDesk = PARTS.load("quiet")(clock=self.clock, config=self.settings.quiet_hours)
+        return desk
 
     @cached_property
     def people(self) -> People:
@@ -397,7 +552,8 @@ class App:
     def channel_names(self) -> tuple[str, ...]:
         """Return the channels that are set up; a token sets its channel up."""
         names = self.settings.channels
-        return (*names, *(name for name in self.remote_names if name not in names))
+        remote = (*self.remote_names, *self.settings.customers.bindings)
+        return (*names, *(name for name in remote if name not in names))
 
     @property
     def remote_names(self) -> tuple[str, ...]:
@@ -429,6 +585,8 @@ class App:
         Raises:
             ConfigError: There is none of that name, or it is not set up.
         """
+        if is_for_customers(name):
+            return self._customers_channel(name)
         make = CHANNELS.load(name)
         if name not in self._remote:
             plain: Channel = make()
@@ -436,16 +594,37 @@ class App:
         is_set, remedy = self._remote[name]
         if not is_set:
             raise ConfigError(f"{name}: {remedy}")
-        package = PACKAGES.get(name)
-        if package is not None and find_spec(package) is None:
-            raise ConfigError(f"{name} needs the package {package!r}: pip install 'swarm[{name}]'")
+        _check_package(name)
         remote: Channel = make(
             getattr(self.settings, name),
             clock=self.clock,
-            station=PARTS.load("station")(store=self.store, clock=self.clock),
+            station=self._station(),
             menu=PARTS.load("menu")(),
         )
         return remote
+
+    def _station(self) -> Any:
+        # Only one worker at a time holds a SQLite home: what a killed one held is its heir's at once.
+        owner = self._executor_id() if self.store.is_sqlite else None
+        return PARTS.load("station")(store=self.store, clock=self.clock, owner=owner)
+
+    def _customers_channel(self, name: str) -> Channel:
+        """Return a platform's channel on which customers write."""
+        config = self.settings.customers.bindings.get(name)
+        platform = name.removesuffix(SUFFIX)
+        if config is None or platform not in CHANNELS.names():
+            raise ConfigError(
+                f"{name} is not set up: give customers.{platform} in {FILE} an account of its own."
+            )
+        _check_package(platform)
+        station = self._station()
+        inner: Channel = CHANNELS.load(platform)(
+            config,
+            clock=self.clock,
+            station=BoundStation(station, name),
+            menu=PARTS.load("customers menu")(),
+        )
+        return BoundChannel(inner, name)
 
     def front(self, channels: Mapping[str, Channel]) -> "Front":
         """Return what stands between channels and desks."""
@@ -456,17 +635,51 @@ class App:
             desks=self.desks,
             channels=channels,
             transcriber=self.transcriber,
+            quiet=self.quiet,
+            digest=PARTS.load("digest text")(
+                quiet=self.quiet,
+                budgets=self.settings.budget,
+                founder_time=self.settings.founder_time,
+                currency=self.settings.currency,
+            ).write,
         )
         return front
 
     @cached_property
     def transcriber(self) -> "Transcriber | None":
         """Return what hears voice notes; None where no model for it is set."""
-        if not self.settings.voice.model:
+        voice = self.settings.voice
+        if not voice.model:
             return None
-        engine: Transcriber = PARTS.load("transcriber")(
-            self.settings.voice, cache=self.home / "cache"
+        if voice.api_base:
+            return self._paid_transcriber(voice)
+        engine: Transcriber = PARTS.load("transcriber")(voice, cache=self.home / "cache")
+        return engine
+
+    def _paid_transcriber(self, voice: VoiceConfig) -> "Transcriber":
+        """Return what sends notes to a server; each is on the books before its order is."""
+        settings = self.settings
+        key = voice.api_key.get_secret_value() if voice.api_key else None
+        server = PARTS.load("transcriptions")(api_base=voice.api_base, api_key=key)
+        access = ModelAccess(server, is_own_hardware=choose.is_loopback(voice.api_base))
+        book = PARTS.load("unplaced book")(
+            company_limit=settings.budget.company,
+            store=self.store,
+            clock=self.clock,
+            currency=settings.currency,
+            rates=settings.rates,
+            day_limit=settings.budget.day,
+            counts_notional=settings.budget.notional,
         )
+        metered = PARTS.load("metered voice")(
+            book=book,
+            prices=self.prices,
+            access=lambda model: access,
+            config=settings.llm,
+            clock=self.clock,
+            currency=settings.currency,
+        )
+        engine: Transcriber = PARTS.load("paid transcriber")(voice, server=server, metered=metered)
         return engine
 
     @cached_property
@@ -484,7 +697,9 @@ class App:
             documents=self._documents_within,
             memory=lambda connection: JoinedMemory(self.memory, connection),
             roles=lambda: [(r.name, r.title) for r in self.org.roles.values()],
+            service=self.service,
             hears_voice=bool(self.settings.voice.model),
+            quiet=self.quiet,
             groups=frozenset(
                 (*map(str, self.settings.telegram.groups), *self.settings.slack.groups)
             ),
@@ -559,7 +774,9 @@ class App:
         """
         make_home(self.home)
         with self._set_up_lock():
-            is_new = schema.revision(self.store) is None
+            if not self.store.is_sqlite:
+                return self._initialise_shared()
+            is_new = self._has_fresh_database() or schema.revision(self.store) is None
             if not (self.home / FILE).exists():
                 (self.home / FILE).write_text(COMPANY_YAML, encoding="utf-8")
             if schema.revision(self.store) != schema.HEAD:
@@ -568,13 +785,38 @@ class App:
                 schema.upgrade(self.store)
         return is_new
 
+    def _has_fresh_database(self) -> bool:
+        """Say whether a ready-made database was put in place just now."""
+        path = self.home / "swarm.db"
+        return self.environment.database_url == sqlite_url(path) and fresh.place(path)
+
+    def _initialise_shared(self) -> bool:
+        """Create the company on a shared database; one that exists is left to `swarm db upgrade`."""
+        if not (self.home / FILE).exists():
+            (self.home / FILE).write_text(COMPANY_YAML, encoding="utf-8")
+        is_new = schema.revision(self.store) is None
+        if is_new:
+            self.upgrade()
+        schema.check(self.store)
+        PARTS.load("claim home")(self.home, self.store)
+        return is_new
+
+    def upgrade(self) -> str | None:
+        """Bring a shared database to this version's schema; return the revision that was found.
+
+        Raises:
+            ConfigError: It is from a newer version.
+        """
+        return schema.upgrade(self.store, before=self.engine.prepare)
+
     def check(self) -> None:
         """Refuse a home that is no company of this version.
 
         Raises:
             ConfigError: With the command that helps.
         """
-        if not (self.home / FILE).exists() and not (self.home / "swarm.db").exists():
+        is_there = (self.home / FILE).exists() or (self.home / "swarm.db").exists()
+        if self.store.is_sqlite and not is_there:
             raise ConfigError(f"There is no company in {self.home} yet: run `swarm init`.")
         schema.check(self.store)
 
@@ -604,6 +846,14 @@ class App:
 
     def _set_up_lock(self) -> "_FileLock":
         return _FileLock(self.home / "setup.lock")
+
+
+def _check_package(platform: str) -> None:
+    package = PACKAGES.get(platform)
+    if package is not None and find_spec(package) is None:
+        raise ConfigError(
+            f"{platform} needs the package {package!r}: pip install 'swarm[{platform}]'"
+        )
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from swarm.channels.slack.config import SlackConfig
 from swarm.channels.telegram.config import TelegramConfig
@@ -17,6 +17,7 @@ from swarm.channels.voice.config import VoiceConfig
 from swarm.channels.whatsapp.config import WhatsAppConfig
 from swarm.core.errors import ConfigError
 from swarm.core.registry import nearest
+from swarm.farm.config import FarmConfig
 from swarm.ledger.attention import FounderTimeConfig
 from swarm.ledger.baseline.config import BaselineConfig
 from swarm.ledger.budget import BudgetConfig
@@ -27,7 +28,12 @@ from swarm.llm.base import LLMConfig
 from swarm.llm.choose import provider_keys
 from swarm.memory.base import MemoryConfig
 from swarm.runtime.company import LimitsConfig
+from swarm.runtime.customers_config import CustomersConfig, same_account
+from swarm.runtime.monitoring_config import MonitoringConfig
+from swarm.runtime.quiet import QuietConfig
+from swarm.runtime.worker_config import WorkerConfig
 from swarm.store.database import sqlite_url
+from swarm.store.postgres import password_of
 from swarm.tools.http import WebConfig
 from swarm.tools.mcp.config import McpConfig
 from swarm.tools.policy import PolicyConfig
@@ -69,12 +75,30 @@ class Settings(BaseModel):
     telegram: TelegramConfig = Field(default_factory=TelegramConfig)
     slack: SlackConfig = Field(default_factory=SlackConfig)
     whatsapp: WhatsAppConfig = Field(default_factory=WhatsAppConfig)
+    customers: CustomersConfig = Field(default_factory=CustomersConfig)
     voice: VoiceConfig = Field(default_factory=VoiceConfig)
+    quiet_hours: QuietConfig = Field(default_factory=QuietConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    monitoring: MonitoringConfig = Field(default_factory=MonitoringConfig)
+    worker: WorkerConfig = Field(default_factory=WorkerConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     web: WebConfig = Field(default_factory=WebConfig)
     memory: MemoryConfig = Field(default_factory=MemoryConfig)
     mcp: McpConfig = Field(default_factory=McpConfig)
+    farm: FarmConfig = Field(default_factory=FarmConfig)
+
+    @model_validator(mode="after")
+    def _accounts(self) -> "Settings":
+        """Refuse customers on an account on which founders are known."""
+        own = self.customers
+        shared = same_account(
+            telegram=(self.telegram, own.telegram),
+            slack=(self.slack, own.slack),
+            whatsapp=(self.whatsapp, own.whatsapp),
+        )
+        if shared:
+            raise ValueError(shared)
+        return self
 
 
 class Environment(BaseModel):
@@ -176,6 +200,22 @@ def home_of(environment: Mapping[str, str] | None = None) -> Path:
     return home.expanduser().absolute()
 
 
+def secret_named(name: str, environment: Mapping[str, str] | None = None) -> SecretStr:
+    """Return the value of one variable of the environment, to be handed to an instance.
+
+    Raises:
+        ConfigError: It is not set, here or by its `…_FILE`.
+    """
+    env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
+    if path := env.get(name + FROM_FILE):
+        return SecretStr(_secret(name + FROM_FILE, Path(path)))
+    if not env.get(name):
+        raise ConfigError(
+            f"{name} is not set in the environment, and neither is {name}{FROM_FILE}."
+        )
+    return SecretStr(env[name])
+
+
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 
 
@@ -185,6 +225,9 @@ def secret_values(
     """Return what must never be written down, by name: secret settings and variables."""
     env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
     found = [(name, value) for name, value in env.items() if _SECRET_NAME.search(name)]
+    password = password_of(settings.database_url) if settings.database_url else None
+    if password:
+        found.append(("database_url", password))
     return [*found, *_secret_settings(settings, "")]
 
 
@@ -302,7 +345,8 @@ def _validate(document: dict[str, Any], path: Path) -> Settings:
 def _fault(item: Any) -> str:
     location = [str(part) for part in item["loc"]]
     if item["type"] != "extra_forbidden":
-        return f"{'.'.join(location)}: {item['msg']}"
+        # What is off between two sections has no place of its own.
+        return ": ".join(filter(None, (".".join(location), str(item["msg"]))))
     variable = PREFIX + "__".join(location).upper()
     known = _fields(Settings, location[:-1])
     return f"{'.'.join(location)} ({variable}): unknown key{nearest(location[-1], known)}"

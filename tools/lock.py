@@ -3,8 +3,8 @@
 `make lock` runs `write`, `make test` runs `check`. Three files are kept, each complete in itself:
 
 - `requirements-build.lock`: what installs the project itself (`uv`, `hatchling`).
-- `requirements.lock`: what Swarm runs on, the extras `local` (the embedded model), `mcp` and
-  `postgres` included.
+- `requirements.lock`: what Swarm runs on, the extras `local` (the embedded model), `mcp`,
+  `metrics` and `postgres` included.
 - `requirements-dev.lock`: both of these and what checks the code.
 
 A lock names packages, versions and sha256 sums, and never an index: where packages come from is the
@@ -31,7 +31,7 @@ from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON: Final = "3.11"
-EXTRAS: Final = ("local", "mcp", "postgres")
+EXTRAS: Final = ("local", "mcp", "metrics", "postgres")
 """Those that an installation by lock holds."""
 # A malicious release is usually found and withdrawn within days: let others find it.
 QUARANTINE: Final = timedelta(days=7)

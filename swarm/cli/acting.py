@@ -10,7 +10,6 @@ from swarm.cli.report import status_line
 from swarm.cli.standing import terminal_signer
 from swarm.cli.terminal import say
 from swarm.core.text import clean_text
-from swarm.runtime.lock import holder
 
 
 def approve(*, target: str, digest: str, wait: bool, as_json: bool) -> int:
@@ -94,6 +93,6 @@ def _act(act: Callable[[App, str], str], *, wait: bool, as_json: bool) -> int:
             show_document(document)
             return exits.DONE
         say(status_line(document))
-        if document.status.is_moving and holder(app.home) is None:
+        if document.status.is_moving and not app.works_for:
             say(f"Nobody works yet: `swarm wait {order_id}` works it, or `swarm up`.")
         return exits.DONE

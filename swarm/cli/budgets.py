@@ -12,7 +12,6 @@ from swarm.cli.wording import amount as worded
 from swarm.core.errors import NotFound
 from swarm.core.money import plain
 from swarm.ledger.budget import COMPANY, Budget, day_scope, find, order_scope
-from swarm.runtime.lock import holder
 
 
 def budget(*, target: str | None, amount: str | None, as_json: bool) -> None:
@@ -34,7 +33,7 @@ def budget(*, target: str | None, amount: str | None, as_json: bool) -> None:
             return
         say("\n".join(_line(item) for item in found))
         if resumed:
-            hint = "" if holder(app.home) else "; nobody works yet: `swarm up`"
+            hint = "" if app.works_for else "; nobody works yet: `swarm up`"
             say(f"Going on: {', '.join(resumed)}{hint}.")
 
 

@@ -28,6 +28,8 @@ def channels_test(
 ) -> int | None:
     """Send a test message to the founders of a channel, and wait for what one of them writes.
 
+    On a channel of customers nobody is written to: whoever tests it writes first.
+
     Where a worker runs it does the sending and hearing; else this process does.
     """
     return _work("test", name=name, wait_s=wait_s, as_json=as_json)

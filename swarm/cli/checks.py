@@ -9,15 +9,17 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.app import App
+from swarm.channels.bound import SUFFIX
 from swarm.channels.mistakes import Mistake
 from swarm.channels.slack import diagnosis as slack
 from swarm.channels.telegram.diagnosis import diagnose
@@ -28,7 +30,8 @@ from swarm.core.order import OrderStatus
 from swarm.ledger.effects import UNKNOWN
 from swarm.ledger.prices import UnknownPrice
 from swarm.ledger.reports import check
-from swarm.runtime.lock import holder
+from swarm.runtime.customers import folder_of
+from swarm.runtime.shared_home import is_shared
 from swarm.sandbox.choose import choose
 from swarm.store.audit import verify
 from swarm.store.audit_key import FILE as KEY_FILE
@@ -97,6 +100,7 @@ def checks_of_books() -> Mapping[str, Check]:
         "telegram": _telegram,
         "slack": _slack,
         "whatsapp": _whatsapp,
+        "customers": _customers,
         "messages": _messages,
         "audit": _audit,
     }
@@ -189,6 +193,7 @@ def _extras(app: App) -> Iterator[Finding]:
 def _database(app: App) -> Iterator[Finding]:
     if not app.store.is_sqlite:
         yield Finding("database", Level.OK, "Postgres; its mode is its operator's")
+        yield from _shared_home(app)
         return
 
     def look(connection: sa.Connection) -> dict[str, Any]:
@@ -207,6 +212,17 @@ def _database(app: App) -> Iterator[Finding]:
         yield Finding("integrity", Level.PROBLEM, text, "restore swarm.db from a backup")
     else:
         yield Finding("integrity", Level.OK, "every page and every reference is sound")
+
+
+def _shared_home(app: App) -> Iterator[Finding]:
+    """Say whether this host sees the folder that all workers of the company must share."""
+    if is_shared(app.home, app.store):
+        text = "the files of orders lie in one folder for all workers, and this host sees it"
+        yield Finding("shared home", Level.OK, text)
+        return
+    text = f"{app.home} is not the folder that the company's other processes work in"
+    remedy = "give all of them one SWARM_HOME, on a volume that every host can write (NFS, RWX)"
+    yield Finding("shared home", Level.PROBLEM, text, remedy)
 
 
 def _mode(journal: str, synchronous: int) -> Finding:
@@ -232,11 +248,10 @@ def _clock(app: App) -> Iterator[Finding]:
 
 
 def _worker(app: App) -> Iterator[Finding]:
-    pid = holder(app.home)
-    if pid is None:
-        yield Finding("worker", Level.OK, "nobody works at the moment", "swarm up")
+    if at_work := app.works_for:
+        yield Finding("worker", Level.OK, f"{at_work} works")
     else:
-        yield Finding("worker", Level.OK, f"process {pid} works")
+        yield Finding("worker", Level.OK, "nobody works at the moment", "swarm up")
 
 
 def _orders(app: App) -> Iterator[Finding]:
@@ -244,7 +259,7 @@ def _orders(app: App) -> Iterator[Finding]:
     counts = {row[0]: row[1] for row in app.store.read(lambda c: c.execute(query).all())}
     text = ", ".join(f"{counts[s.value]} {s.value}" for s in OrderStatus if s.value in counts)
     moving = sum(counts.get(s.value, 0) for s in OrderStatus if s.is_moving)
-    if moving and holder(app.home) is None:
+    if moving and not app.works_for:
         text += f"; {moving} will go on when the next worker starts"
         yield Finding("orders", Level.WARNING, text, "swarm up")
     else:
@@ -310,6 +325,57 @@ def _slack(app: App) -> Iterator[Finding]:
 def _whatsapp(app: App) -> Iterator[Finding]:
     facts = app.store.read(lambda c: _facts(app, c, "whatsapp"))
     yield from _found("whatsapp", whatsapp.diagnose(app.settings.whatsapp, **facts))
+
+
+def _customers(app: App) -> Iterator[Finding]:
+    """Look at the channels on which customers write, and at what they may be told."""
+    config = app.settings.customers
+    looks: Mapping[str, Callable[..., AsyncIterator[Mistake]]] = {
+        "telegram": diagnose,
+        "slack": slack.diagnose,
+        "whatsapp": whatsapp.diagnose,
+    }
+    if not config.bindings:
+        text = "switched off" if not config.is_on else "no channel for them is set up"
+        yield Finding("customers", Level.OK, text)
+        return
+    for name, binding in config.bindings.items():
+        kind = name.removesuffix(SUFFIX)
+        # Everybody may write there: no founder is missing.
+        facts = app.store.read(partial(_facts, app, channel=name)) | {"has_founder": True}
+        if kind == "telegram":
+            del facts["was_heard"]
+        own, ours = f"SWARM_{kind.upper()}__", f"SWARM_CUSTOMERS__{kind.upper()}__"
+        for found in _found(name, looks[kind](binding, **facts)):
+            yield replace(
+                found, text=found.text.replace(own, ours), remedy=found.remedy.replace(own, ours)
+            )
+    yield from _served(app)
+
+
+def _served(app: App) -> Iterator[Finding]:
+    """Look at who answers customers, from what, and who is told when nobody can."""
+    config = app.settings.customers
+    if config.role not in app.org.roles:
+        text = f"customers.role: there is no role {config.role!r}: every question goes to a human"
+        yield Finding(
+            "customers", Level.PROBLEM, text, f"one of {', '.join(sorted(app.org.roles))}"
+        )
+    shelf = app.knowledge.shelf()
+    folder = folder_of(config, app.home)
+    if not shelf.files:
+        text = f"there is nothing in {folder}: Support will know nothing"
+        remedy = "put .md, .txt or .html files there, and only what every customer may read"
+        yield Finding("customers", Level.WARNING, text, remedy)
+    else:
+        text = f"{len(shelf.files)} files in {folder}, {shelf.passages} passages"
+        yield Finding("customers", Level.OK, text)
+    for name, why in sorted(shelf.left_out.items())[:10]:
+        yield Finding("customers", Level.WARNING, f"{name} is not read: {why}", "change or move it")
+    if not app.store.read(app.people.staff):
+        text = "no founder or teammate can be reached when a customer needs a human"
+        remedy = "write to the company's own bot once, or pair with `swarm pairing invite`"
+        yield Finding("customers", Level.WARNING, text, remedy)
 
 
 def _facts(app: App, connection: Connection, channel: str) -> dict[str, bool]:

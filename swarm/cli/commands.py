@@ -178,14 +178,34 @@ def init(as_json: Json = False) -> int | None:
     return _work("service", "init", as_json=as_json)
 
 
-def up() -> int | None:
-    """Work orders and listen to the channels, until Ctrl-C or SIGTERM."""
-    return _work("service", "up")
+def up(
+    no_work: Annotated[
+        bool, Option("--no-work", help="Listen and send only; `swarm worker` works. Postgres only.")
+    ] = False,
+) -> int | None:
+    """Work orders and listen to the channels, until Ctrl-C or SIGTERM.
+
+    On one Postgres a single `swarm up` listens; as many `swarm worker` as you like work beside it.
+    """
+    return _work("service", "up", no_work=no_work)
 
 
-def worker() -> int | None:
-    """Work orders until Ctrl-C or SIGTERM, without channels."""
-    return _work("service", "worker")
+def worker(
+    concurrency: Annotated[
+        int | None,
+        Option("--concurrency", min=1, max=10_000, help="Orders worked at the same time."),
+    ] = None,
+    name: Annotated[
+        str | None, Option("--name", help="Its name among all workers; found by itself otherwise.")
+    ] = None,
+) -> int | None:
+    """Work orders until Ctrl-C or SIGTERM, without channels.
+
+    With SWARM_DATABASE_URL on a Postgres, any number of workers on any number of hosts work one
+    company. They share its files too: SWARM_HOME is one folder for all of them, on a volume that
+    every host can write (`swarm doctor` checks that).
+    """
+    return _work("service", "worker", concurrency=concurrency, name=name)
 
 
 def doctor(

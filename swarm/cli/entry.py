@@ -134,6 +134,12 @@ COMMANDS: dict[str, Command] = {
             "doctor": "Check the installation and the books.",
         },
     ),
+    "farm": Command(
+        "swarm.cli.farm:farm",
+        "Instances for a team: start, upgrade, back up, remove, cost.",
+        "Running",
+    ),
+    "db": Command("swarm.cli.db:db", "Show, upgrade and move the company's database.", "Running"),
 }
 
 

@@ -32,10 +32,19 @@ def evaluate(
         bool, Option("--author", help="Write the cassettes that the authored answers give.")
     ] = False,
     api_base: Annotated[
-        str | None, Option("--llm__api_base", metavar="URL", help="conformance: the server.")
+        str | None,
+        Option("--llm__api_base", metavar="URL", help="conformance, --graded: the server."),
     ] = None,
     model: Annotated[
         str | None, Option("--llm__model", metavar="NAME", help="conformance: the model.")
+    ] = None,
+    graded: Annotated[
+        str | None,
+        Option("--graded", metavar="MODEL", help="Let this model grade; it is asked for real."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        Option("--budget", metavar="AMOUNT", help="Most that conformance or --graded spends [1]."),
     ] = None,
     as_json: Json = False,
 ) -> int | None:
@@ -44,7 +53,8 @@ def evaluate(
     `swarm eval PATH...` plays recorded or authored orders with no network and no key.
     `swarm eval diff A B` compares two results written with --json: what got worse, and where.
     `swarm eval conformance --llm__api_base URL` asks a server whether it can drive the company;
-    its key is SWARM_LLM__API_KEY. Packs ship with the package: `swarm eval shipped`.
+    its key is SWARM_LLM__API_KEY. What that, or `--graded MODEL`, asks of a model stands in a ledger
+    of the run, up to --budget; exit code 5 where that was not enough. Packs ship with the package: `swarm eval shipped`.
     """
     code: int = load_last("swarm.cli.evals:evaluate")(
         paths=paths,
@@ -57,6 +67,8 @@ def evaluate(
         api_base=api_base,
         model=model,
         as_json=as_json,
+        graded=graded,
+        limit=budget,
     )
     return code
 

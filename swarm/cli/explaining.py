@@ -33,6 +33,8 @@ def explain(*, target: str, scenario: Path | None, as_json: bool) -> int:
         show_json(as_document(past, finds))
         return exits.DONE
     say(f"Order {past.order_id} is {past.status}." + (f" {past.reason}" if past.reason else ""))
+    if past.provenance:
+        say(f"Its answers are {past.provenance}.")
     first = first_wrong(past, finds)
     if first is None:
         say("Nothing went wrong that it did not get over.")

@@ -1,25 +1,47 @@
 """The company of this terminal, opened for one command."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from swarm.app import App, build
 from swarm.cli.logs import kept_in
+from swarm.cli.terminal import tell
+from swarm.core.errors import Unavailable
 from swarm.runtime.lock import holder
 from swarm.settings import load
+from swarm.store import schema
+
+LOOK_S = 1.0
+"""How often an unreachable database is tried again, in seconds."""
 
 
 @contextmanager
-def opened(*, is_made: bool = False) -> Iterator[App]:
-    """Open the company; with `is_made`, create it where it is missing.
+def opened(
+    *, is_made: bool = False, waits: bool = False, worker: Mapping[str, Any] | None = None
+) -> Iterator[App]:
+    """Open the company.
+
+    Args:
+        is_made: Create it where it is missing.
+        waits: Wait for a database that cannot be reached, as long as the settings say.
+        worker: Settings of the worker that the command line gave; they win.
 
     Raises:
         ConfigError: There is none, or it cannot be used; the text says what to do.
     """
-    app = build(load())
+    environment = load()
+    if worker:
+        settings = environment.settings
+        own = settings.worker.model_copy(update=dict(worker))
+        changed = settings.model_copy(update={"worker": own})
+        environment = environment.model_copy(update={"settings": changed})
+    app = build(environment)
     try:
+        _reach(app, app.settings.worker.database_wait_s if waits else 0.0)
         # Where somebody works the home already, it exists, and is not to be upgraded under them.
-        if is_made and holder(app.home) is None:
+        if is_made and not (app.store.is_sqlite and holder(app.home) is not None):
             app.initialise()
         else:
             app.check()
@@ -27,3 +49,28 @@ def opened(*, is_made: bool = False) -> Iterator[App]:
             yield app
     finally:
         app.close()
+
+
+def _reach(app: App, patience_s: float) -> None:
+    """Wait until a shared database answers, and say so once in a while.
+
+    Raises:
+        Unavailable: It does not, and the patience is over.
+    """
+    if app.store.is_sqlite:
+        return
+    began = time.monotonic()
+    said_s = 0.0
+    while True:
+        try:
+            schema.revision(app.store)
+        except Unavailable as error:
+            waited = time.monotonic() - began
+            if waited >= patience_s:
+                raise
+            if not said_s or waited >= said_s:
+                tell(f"{error} Trying again for {patience_s - waited:.0f} s.")
+                said_s = max(2 * waited, 5.0)
+            time.sleep(min(LOOK_S, patience_s - waited))
+        else:
+            return

@@ -27,7 +27,6 @@ from swarm.core.errors import ConfigError, Conflict, InvalidInput
 from swarm.core.message import InboundMessage
 from swarm.core.text import MAX_ORDER_BYTES, order_text
 from swarm.runtime.intake import Wish, check_budget
-from swarm.runtime.lock import holder
 from swarm.runtime.outbox import TERMINAL
 
 MAX_READ_BYTES = 4 * MAX_ORDER_BYTES
@@ -205,25 +204,28 @@ def _say_model(app: App, *, as_json: bool) -> None:
     Raises:
         ConfigError: This process would have to work, and has no model or broken roles.
     """
-    pid = holder(app.home)
+    at_work = app.works_for
     try:
         sentence = app.choice.sentence
-        if pid is None:
+        if not at_work:
             app.company  # noqa: B018  # reads the roles, so that their faults are said now
     except ConfigError:
-        if pid is None:
+        if not at_work:
             raise
         sentence = "Model: the running worker's; none is set up for this terminal."
-    if pid is not None:
-        sentence += f"\nThe worker with process id {pid} does the work; this terminal watches."
+    if at_work:
+        sentence += f"\n{_capital(at_work)} does the work; this terminal watches."
     (tell if as_json else say)(sentence)
 
 
 def _how_to_go_on(app: App, order_id: str) -> str:
-    pid = holder(app.home)
-    if pid is not None:
-        return f"The worker with process id {pid} takes it up; `swarm show {order_id}` shows it."
+    if at_work := app.works_for:
+        return f"{_capital(at_work)} takes it up; `swarm show {order_id}` shows it."
     return (
         f"Nobody works yet: `swarm wait {order_id}` works it now, `swarm up` works all orders, "
         f"`swarm show {order_id}` shows it."
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -11,7 +11,7 @@ from swarm.cli.wording import cost
 from swarm.core.document import CostDocument
 from swarm.core.errors import InvalidInput
 from swarm.core.registry import nearest
-from swarm.evals.cassette import Cassette
+from swarm.evals.cassette import Cassette, Provenance
 from swarm.evals.replaying import Replay
 from swarm.evals.repricing import Repriced
 from swarm.llm.cassette import Miss, RecordedCall, Watch
@@ -22,7 +22,7 @@ WORDS_SHOWN = 2_000
 """Characters of one message that a walk shows."""
 
 
-def say_played(path: Path, played: Replay) -> None:
+def say_played(path: Path, played: Replay, provenance: Provenance) -> None:
     """Say in a line how a replay came out, and below it what differs."""
     paper = played.document.receipt
     total = CostDocument.model_validate(paper.model_cost)
@@ -30,7 +30,8 @@ def say_played(path: Path, played: Replay) -> None:
     with_faults = f", {played.faults} faults put in" if played.faults else ""
     say(
         f"{path.name}: {verdicts[played.verdict]}; order {played.order} is {played.status}, "
-        f"{played.calls} model calls{with_faults}, {cost(total, calls=paper.calls)}"
+        f"{played.calls} model calls{with_faults}, {cost(total, calls=paper.calls)}; "
+        f"answers {provenance.kind}{f' by {provenance.by}' if provenance.by else ''}"
     )
     if not played.is_same:
         say_differences(played)

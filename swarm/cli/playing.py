@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from swarm.cli.played import miss_lines, say_differences, say_played, say_repric
 from swarm.cli.terminal import say, show_json
 from swarm.core.errors import InvalidInput
 from swarm.evals import faults
-from swarm.evals.cassette import Cassette, Provenance, read, reseal, write
+from swarm.evals.cassette import Cassette, Provenance, check_playable, read, reseal, write
+from swarm.evals.house import House
 from swarm.evals.recording import record as record_order
 from swarm.evals.replaying import Replay, no_sockets
 from swarm.evals.replaying import replay as play
 from swarm.evals.repricing import Prices, repriced
 from swarm.evals.updating import Update, update
+from swarm.evals.warm import WarmHouse
 from swarm.settings import home_of, secret_values
 
 SUFFIXES = (".jsonl", ".jsonl.zst")
@@ -42,6 +44,12 @@ class Wanted:
     until: str | None = None
     is_stepped: bool = False
     put_in: Mapping[int, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def is_priced_alone(self) -> bool:
+        """Whether prices are all that is asked for: a trace of another program has them, too."""
+        is_walked = self.until is not None or self.is_stepped or self.put_in
+        return self.prices is not None and not is_walked and not self.has_live_tools
 
 
 def record(*, order_id: str, out: Path | None, author: str, is_checked: bool, as_json: bool) -> int:
@@ -81,7 +89,7 @@ def _recorded(
         app, order_id, provenance=provenance, known_secrets=secret_values(app.settings)
     )
     _write(cassette, path)
-    played = _played(cassette, app.home / "roles", Wanted()) if is_checked else None
+    played = _proof(cassette, app.home / "roles") if is_checked else None
     return {
         "path": str(path),
         "bytes": path.stat().st_size,
@@ -126,7 +134,8 @@ def seal(*, path: Path) -> int:
         InvalidInput: It is no cassette.
     """
     cassette = reseal(path)
-    say(f"{path} is sealed; its answers count as authored: {cassette.manifest.provenance.by}.")
+    found = cassette.manifest.provenance
+    say(f"{path} is sealed; its answers count as {found.kind}: {found.by}.")
     return exits.DONE
 
 
@@ -159,8 +168,9 @@ def replay(
         is_stepped=is_stepped,
         put_in={} if fault_text is None else faults.parse(fault_text),
     )
-    found = _checked(paths)
-    results = [_one(path, cassette, wanted, as_json=as_json) for path, cassette in found]
+    found = _checked(paths, wanted)
+    with WarmHouse() as warm:
+        results = [_one(path, cassette, wanted, warm, as_json=as_json) for path, cassette in found]
     if as_json:
         documents = [document for document, _ in results]
         show_json(documents if len(documents) != 1 else documents[0])
@@ -168,24 +178,31 @@ def replay(
 
 
 def _one(
-    path: Path, cassette: Cassette | None, wanted: Wanted, *, as_json: bool
+    path: Path, cassette: Cassette | None, wanted: Wanted, warm: WarmHouse, *, as_json: bool
 ) -> tuple[dict[str, Any], bool]:
     cassette = cassette or read(path)
     # Prices first: a wrong book or model is said before anything is played.
     priced = repriced(cassette, wanted.prices) if wanted.prices else None
+    provenance = cassette.manifest.provenance
+    told: dict[str, Any] = {"path": str(path), "provenance": provenance.model_dump()}
+    if provenance.kind == "imported" and priced is not None:
+        if not as_json:
+            say(f"{path.name}: imported from {provenance.by}: priced, not played")
+            say_repriced(path, priced)
+        return told | {"status": "imported", "repriced": priced.as_document()}, True
     roles = None if wanted.is_shipped else home_of() / "roles"
-    played = _played(cassette, roles, wanted)
-    document = {"path": str(path), **played.as_document()}
+    played = _played(cassette, roles, wanted, warm)
+    document = told | played.as_document()
     if priced is not None:
         document["repriced"] = priced.as_document()
     if not as_json:
-        say_played(path, played)
+        say_played(path, played, provenance)
         if priced is not None:
             say_repriced(path, priced)
     return document, played.is_same or (played.is_stopped and not played.misses)
 
 
-def _checked(paths: Sequence[Path]) -> list[tuple[Path, Cassette | None]]:
+def _checked(paths: Sequence[Path], wanted: Wanted) -> list[tuple[Path, Cassette | None]]:
     """Read every cassette before the first is played; None stands for one to be read again."""
     found: list[tuple[Path, Cassette | None]] = []
     orders: dict[str, Path] = {}
@@ -196,6 +213,8 @@ def _checked(paths: Sequence[Path]) -> list[tuple[Path, Cassette | None]]:
             continue
         seen.add(real)
         cassette = read(path)
+        if not wanted.is_priced_alone:
+            check_playable(cassette, path)
         order = cassette.manifest.order["id"]
         if order in orders:
             raise InvalidInput(
@@ -223,24 +242,37 @@ def _stage(roles: Path | None) -> Iterator[Path]:
     """Give a home for a replay, with the company's own roles; it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="swarm-replay-") as folder:
         home = Path(folder) / "home"
-        if roles is not None and roles.is_dir():
-            shutil.copytree(roles, home / "roles")
+        _hand_over(roles, home)
         yield home
 
 
-def _played(cassette: Cassette, roles: Path | None, wanted: Wanted) -> Replay:
-    with _stage(roles) as home:
-        run = play(
+def _hand_over(roles: Path | None, home: Path) -> None:
+    """Let the company's own roles count in a home."""
+    if roles is not None and roles.is_dir():
+        shutil.copytree(roles, home / "roles")
+
+
+def _proof(cassette: Cassette, roles: Path) -> Replay:
+    """Play a new recording once."""
+    with WarmHouse() as warm:
+        return _played(cassette, roles, Wanted(), warm)
+
+
+def _played(cassette: Cassette, roles: Path | None, wanted: Wanted, warm: WarmHouse) -> Replay:
+    async def run(house: House) -> Replay:
+        home = await house.fresh_home()
+        _hand_over(roles, home)
+        return await play(
             cassette,
             home,
             has_live_tools=wanted.has_live_tools,
             put_in=wanted.put_in,
             watch=watch_of(cassette, until=wanted.until, is_stepped=wanted.is_stepped),
+            house=house,
         )
-        if wanted.has_live_tools:
-            return asyncio.run(run)
-        with no_sockets():
-            return asyncio.run(run)
+
+    with nullcontext() if wanted.has_live_tools else no_sockets():
+        return warm.run(run)
 
 
 def bring_up_to_date(*, path: Path, has_live_tools: bool, is_sure: bool, as_json: bool) -> int:

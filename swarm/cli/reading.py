@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from swarm.app import App
+from swarm.channels.bound import customer_id
 from swarm.cli.opened import opened
 from swarm.cli.ordering import report, show_document
 from swarm.cli.report import ask_lines, order_line
@@ -13,6 +14,7 @@ from swarm.cli.wording import amount, brief_cost, counted, duration, week_warnin
 from swarm.core.money import CostStatus, from_pico, plain
 from swarm.core.order import OrderStatus
 from swarm.ledger.attention import ActionKind
+from swarm.runtime.customers_cards import card_text, waiting
 from swarm.runtime.office import Ask
 
 _LOOKS = {
@@ -57,10 +59,12 @@ def inbox(*, as_json: bool) -> None:
             _note_look(app)
         asks = app.office.inbox()
         warning = week_warning(app.documents.week())
+        served = app.store.read(lambda c: waiting(c, limit=None))
     if as_json:
-        show_json([_ask(ask) for ask in asks])
+        show_json([*map(_ask, asks), *map(_handover, served)])
     else:
-        say("\n".join(ask_lines(asks)).strip() or "Nothing waits for you.")
+        lines = [*ask_lines(asks), *(card_text(row, None) for row in served)]
+        say("\n".join(lines).strip() or "Nothing waits for you.")
     if warning:
         tell(warning)
 
@@ -84,6 +88,22 @@ def _ask(ask: Ask) -> dict[str, Any]:
         "created_at": ask.created_at,
         "digest": ask.digest,
         "expires_at": ask.expires_at,
+    }
+
+
+def _handover(row: Any) -> dict[str, Any]:
+    """Return a customer who waits for a human; they are answered from a chat (`/inbox` there)."""
+    return {
+        "id": row.id,
+        "order": row.order_id,
+        "task": None,
+        "kind": "handover",
+        "asked_by": customer_id(row.channel, row.person_id),
+        "text": f"{row.reason}\n{row.words}",
+        "options": [],
+        "created_at": row.asked_at,
+        "digest": None,
+        "expires_at": None,
     }
 
 

@@ -6,8 +6,9 @@ import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
 from swarm.app import App, build
@@ -16,7 +17,9 @@ from swarm.channels.registry import CHANNELS
 from swarm.cli.opened import opened
 from swarm.cli.terminal import say, show_json, tell
 from swarm.cli.waiting import STOPPING, stopped_by_signals
+from swarm.core.errors import InvalidInput
 from swarm.runtime.people import PersonRole
+from swarm.runtime.worker_config import WorkerConfig
 from swarm.settings import FILE, load
 
 
@@ -56,20 +59,40 @@ def founder_code(app: App) -> str:
     return app.store.write(work) if app.remote_names else ""
 
 
-def up() -> None:
+def up(*, no_work: bool = False) -> None:
     """Work orders and listen to the channels until a signal comes.
 
     The end of standard input is no signal: the console channel then hears nothing more, and the
     rest goes on as a service.
     """
-    with opened(is_made=True) as app:
+    own = {"takes_orders": False} if no_work else {}
+    with opened(is_made=True, waits=True, worker=own) as app:
         _serve(app, _channels(app))
 
 
-def worker() -> None:
-    """Work orders until a signal comes."""
-    with opened(is_made=True) as app:
+def worker(*, name: str | None, concurrency: int | None) -> None:
+    """Work orders until a signal comes.
+
+    Raises:
+        InvalidInput: The name is none that a worker may have.
+    """
+    own: dict[str, Any] = {"takes_orders": True}
+    if concurrency is not None:
+        own["concurrency"] = concurrency
+    if name is not None:
+        own["name"] = _name(name)
+    with opened(is_made=True, waits=True, worker=own) as app:
         _serve(app, {})
+
+
+def _name(text: str) -> str:
+    try:
+        return WorkerConfig(name=text).name
+    except ValidationError as error:
+        raise InvalidInput(
+            f"{text!r} is no name for a worker: up to 63 letters, digits, dots, dashes and "
+            "underscores, the first a letter or a digit."
+        ) from error
 
 
 def _channels(app: App) -> dict[str, Channel]:
@@ -92,7 +115,8 @@ def _serve(app: App, channels: Mapping[str, Channel]) -> None:
     heard = _heard(channels)
 
     def ready() -> None:
-        tell(f"Swarm works in {app.home} (process {os.getpid()}), {heard}. Ctrl-C stops it.")
+        acts = "works" if app.settings.worker.takes_orders else "takes no orders itself"
+        tell(f"Swarm {acts} in {app.home} (process {os.getpid()}), {heard}. Ctrl-C stops it.")
 
     async def serve() -> None:
         stop = asyncio.Event()

@@ -10,7 +10,6 @@ from swarm.cli.terminal import tell
 from swarm.cli.views import View
 from swarm.core.document import OrderDocument
 from swarm.core.errors import ConfigError
-from swarm.runtime.lock import holder
 
 POLL_S = 0.05
 """How often an order's status is read; one indexed row."""
@@ -88,7 +87,7 @@ class _Hands:
                 self._lost += 1
                 if self._is_at_work or self._lost > LOST_RACES:
                     raise
-        if self._job is None and holder(self._app.home) is None:
+        if self._job is None and not self._app.works_for:
             self._job = asyncio.create_task(self._work())
 
     async def withdraw(self) -> None:

@@ -34,6 +34,8 @@ class InboundFile:
     mime: str = ""
     path: str | None = None
     """Where it was put once fetched, as an absolute path."""
+    refused: str = ""
+    """Why it was not taken; empty where it was, or was not looked at yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class InboundMessage:
     language: str = ""
     """ISO 639-1 code of the person's own app; empty where the platform does not say."""
     files: tuple[InboundFile, ...] = ()
+    album: str | None = None
+    """What messages that were sent as one have in common."""
     raw: bytes = field(default=b"", repr=False)
     """The update as it came; empty where the channel has no such thing."""
 

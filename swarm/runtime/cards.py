@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from swarm.channels.bound import is_for_customers
 from swarm.core.clock import Clock, iso, parse_iso
 from swarm.core.document import OrderDocument
 from swarm.core.message import Button, OutboundKind, OutboundMessage
@@ -129,7 +130,7 @@ class Cards:
         lines.append("")
         cost = document.forecast
         if cost is not None and cost.low is not None and cost.high is not None:
-            span = {"low": _money(cost.low), "high": _money(cost.high), "currency": cost.currency}
+            span = {"low": rounded(cost.low), "high": rounded(cost.high), "currency": cost.currency}
             lines.append(say("forecast", lang, **span))
         else:
             lines.append(say("forecast_unknown", lang))
@@ -151,7 +152,7 @@ class Cards:
         if row is None or row.limit_pico is None:
             return []
         left = from_pico(max(row.limit_pico - row.spent_pico - row.reserved_pico, 0))
-        facts = {"left": _money(left), "limit": _money(from_pico(row.limit_pico))}
+        facts = {"left": rounded(left), "limit": rounded(from_pico(row.limit_pico))}
         return [say("budget_left", lang, currency=row.currency, **facts)]
 
     def questions(
@@ -292,6 +293,9 @@ class Cards:
         """Queue the question whether an `unknown` message is to be sent again."""
         if row.dedupe_key.startswith("doubt/"):
             return
+        if is_for_customers(row.channel):
+            self._doubt_of_customer(connection, row)
+            return
         order = None
         if row.order_id is not None:
             order = connection.execute(sa.select(orders).where(orders.c.id == row.order_id)).first()
@@ -320,6 +324,39 @@ class Cards:
             buttons=buttons,
         )
         put(connection, dedupe_key=card, message=message, now=iso(self._clock.now()))
+
+    def _doubt_of_customer(self, connection: Connection, row: Any) -> None:
+        """Ask the founders: whether it is sent again is no customer's to say."""
+        for person in self._people.founders(connection):
+            card = f"doubt/{row.id}/{row.tries}/{person.id}"
+            keys = Keyboard(
+                connection,
+                self._clock,
+                card=card,
+                channel=person.channel,
+                chat_id=person.chat_id or "",
+                person_id=person.platform_id,
+            )
+            buttons = (
+                (
+                    keys.button(say("send_again", person.language), "resend", outbox=row.id),
+                    keys.button(say("is_here", person.language), "arrived", outbox=row.id),
+                ),
+            )
+            message = OutboundMessage(
+                channel=person.channel,
+                chat_id=person.chat_id or "",
+                thread_id=None,
+                kind=OutboundKind.DECISION,
+                text=say(
+                    "doubt_customer",
+                    person.language,
+                    channel=row.channel,
+                    text=_prose(shorten(row.body, 200)),
+                ),
+                buttons=buttons,
+            )
+            put(connection, dedupe_key=card, message=message, now=iso(self._clock.now()))
 
     def _keys(
         self,
@@ -356,10 +393,12 @@ def receipt_line(document: OrderDocument) -> str:
     notional = " (notional)" if cost.status is CostStatus.NOTIONAL else ""
     seconds = int(paper.wall_s)
     took = f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
-    return f"{at_least}{_money(cost.amount)} {cost.currency}{notional}, {paper.calls} calls, {took}"
+    return (
+        f"{at_least}{rounded(cost.amount)} {cost.currency}{notional}, {paper.calls} calls, {took}"
+    )
 
 
-def _money(amount: Decimal) -> str:
+def rounded(amount: Decimal) -> str:
     """Round for the eye; what is below a hundredth keeps two digits that say something."""
     if amount == 0 or abs(amount) >= 1:
         return plain(amount.quantize(Decimal("0.01")))

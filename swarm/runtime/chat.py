@@ -7,12 +7,12 @@ two buttons, and nothing is done until they say.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from swarm.channels.bound import is_for_customers
 from swarm.core.clock import iso
 from swarm.core.errors import Conflict, InvalidInput, SwarmError
 from swarm.core.message import (
@@ -24,22 +24,22 @@ from swarm.core.message import (
 )
 from swarm.core.order import OrderStatus
 from swarm.core.text import clean_text, shorten
-from swarm.runtime import asides, clicks, commands, deciding, understanding
+from swarm.runtime import (
+    asides,
+    clicks,
+    commands,
+    customers_handover,
+    deciding,
+    notes,
+    understanding,
+)
+from swarm.runtime.customers_desk import CustomersDesk
 from swarm.runtime.outbox import put
 from swarm.runtime.people import PersonRole, Right
 from swarm.runtime.phrases import say
-from swarm.runtime.turn import Desks, Dialogue, Turn
+from swarm.runtime.turn import Desks, Dialogue, Handled, Turn
 from swarm.runtime.understanding import About
 from swarm.store.tables import orders
-
-
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """What came of a message."""
-
-    outcome: str
-    order_id: str | None = None
-    signals: tuple[Signal, ...] = ()
 
 
 class Chat:
@@ -47,9 +47,12 @@ class Chat:
 
     def __init__(self, desks: Desks) -> None:
         self.desks = desks
+        self._customers = CustomersDesk(desks)
 
     def is_welcome(self, connection: Connection, message: InboundMessage) -> bool:
-        """Return whether a person's files are to be fetched."""
+        """Return whether a person's files are to be fetched; no customer's are."""
+        if is_for_customers(message.channel):
+            return False
         person = self.desks.people.find(connection, message.channel, message.sender_id)
         is_open = message.is_private or message.chat_id in self.desks.groups
         return person is not None and person.may(Right.ORDER) and is_open
@@ -60,6 +63,9 @@ class Chat:
         Raises:
             SwarmError: It cannot be done, and the text says why; nothing was changed.
         """
+        if is_for_customers(message.channel):
+            # Before anything else is asked: nothing below this line ever acts for a customer.
+            return self._customers.handle(connection, row_id, message)
         person = self.desks.people.find(connection, message.channel, message.sender_id)
         if person is None:
             return self._stranger(connection, row_id, message)
@@ -76,7 +82,7 @@ class Chat:
             return self._closed_group(turn)
         if person.role is PersonRole.CUSTOMER:
             turn.speak("customer")
-            return Handled("a customer, whom nobody serves here yet")
+            return Handled("a customer, on the company's own channel")
         outcome = self._known(turn)
         return Handled(outcome, turn.order_id, tuple(turn.signals))
 
@@ -84,6 +90,10 @@ class Chat:
         self, connection: Connection, row_id: int, message: InboundMessage, error: SwarmError
     ) -> Handled:
         """Tell a person why what they asked for was not done."""
+        if is_for_customers(message.channel):
+            # Why is the company's own matter.
+            self._say(connection, row_id, message, say("customer_sorry", message.language))
+            return Handled(f"refused: {error}")
         signals: tuple[Signal, ...] = ()
         if message.kind is InboundKind.CALLBACK:
             person = self.desks.people.find(connection, message.channel, message.sender_id)
@@ -101,7 +111,8 @@ class Chat:
 
     def broke(self, connection: Connection, row_id: int, message: InboundMessage) -> None:
         """Tell a person that something inside broke."""
-        self._say(connection, row_id, message, say("broke", message.language))
+        key = "customer_sorry" if is_for_customers(message.channel) else "broke"
+        self._say(connection, row_id, message, say(key, message.language))
 
     def _say(self, connection: Connection, row_id: int, message: InboundMessage, text: str) -> None:
         put(
@@ -151,7 +162,7 @@ class Chat:
             return asides.sign(turn)
         is_ours = (
             turn.message.is_addressed or turn.here() is not None or turn.dialogue() is not None
-        )
+        ) or asides.is_of_album(turn)
         if not is_ours:
             return "not meant for us"
         if kind is InboundKind.EDIT:
@@ -167,6 +178,10 @@ class Chat:
             return "nothing"
         if text.startswith("/"):
             return f"command {commands.run(turn, text)}"
+        served = customers_handover.replied_to(turn)
+        if served is not None:
+            customers_handover.send_words(turn, served.id, text)
+            return "an answer to a customer"
         if understanding.is_stop(text) and turn.person.may(Right.STOP):
             commands.pause(turn, "")
             return "command pause"
@@ -197,9 +212,11 @@ class Chat:
         elif dialogue.kind == "rework":
             deciding.rework(turn, dialogue.order_id or "", text)
         elif dialogue.kind == "voice":
-            turn.place(text)
+            asides.order_heard(turn, text, str(dialogue.body.get("notes") or ""))
         elif dialogue.kind == "file":
             asides.order_with_file(turn, text, dialogue.body)
+        elif dialogue.kind == "customer":
+            customers_handover.send_words(turn, str(dialogue.body["handover"]), text)
         return f"the words for {dialogue.kind}"
 
     def _about(self, turn: Turn, order_id: str, text: str) -> str:
@@ -223,8 +240,7 @@ class Chat:
         if OrderStatus(row.status).is_final:
             turn.place(text)
             return "an order, in reply to one that is over"
-        turn.note(order_id, text)
-        turn.speak("note", lang=turn.language_of(order_id), order=order_id)
+        notes.take(turn, order_id, text)
         return "a note"
 
     def _on_delivery(self, turn: Turn, order_id: str, text: str) -> str:

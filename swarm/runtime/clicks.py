@@ -11,7 +11,7 @@ from swarm.core.clock import iso
 from swarm.core.errors import Conflict
 from swarm.core.message import Signal, SignalKind
 from swarm.core.origin import Origin
-from swarm.runtime import commands, deciding, understanding
+from swarm.runtime import asides, commands, customers_handover, deciding, understanding
 from swarm.runtime.buttons import Press, is_open, press, reopen
 from swarm.runtime.people import Right
 from swarm.runtime.phrases import say
@@ -211,7 +211,8 @@ def _close_doubt(turn: Turn, outbox_id: int, error: str) -> None:
 
 def _as_order(turn: Turn, found: Press) -> None:
     origin = Origin.WEB if found.more.get("is_foreign") else None
-    turn.place(str(found.more["text"]), origin=origin)
+    notes = str(found.more.get("notes") or "")
+    asides.order_heard(turn, str(found.more["text"]), notes, origin=origin)
 
 
 def _as_edit(turn: Turn, found: Press) -> None:
@@ -232,7 +233,7 @@ def _voice_fix(turn: Turn, found: Press) -> None:
     """Let the next words be the order, instead of what was heard."""
     turn.need(Right.ORDER)
     reopen(turn.connection, found.token)
-    turn.open_dialogue("voice")
+    turn.open_dialogue("voice", notes=str(found.more.get("notes") or ""))
     turn.speak("voice_say")
 
 
@@ -259,10 +260,16 @@ DOINGS: Mapping[str, Do] = {
     "as_rework": _as_rework,
     "voice_fix": _voice_fix,
     "resume": _resume_company,
+    "customer_answer": customers_handover.press_answer,
+    "customer_take_over": customers_handover.press_take_over,
+    "customer_give_back": customers_handover.press_give_back,
+    "customer_order": customers_handover.press_order,
 }
 """Each thing a button can stand for."""
 
-OPENERS = frozenset({"edit", "reject", "rework", "cost", "voice_fix"})
+OPENERS = frozenset(
+    {"edit", "reject", "rework", "cost", "voice_fix", "customer_answer", "customer_order"}
+)
 """What only opens something: its card keeps its buttons."""
 
 

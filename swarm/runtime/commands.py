@@ -17,10 +17,12 @@ from swarm.core.registry import nearest
 from swarm.core.text import shorten
 from swarm.ledger.reports.sums import sums_by_order
 from swarm.memory.base import Viewer
-from swarm.runtime import deciding
+from swarm.runtime import customers_handover, deciding
 from swarm.runtime.cards import receipt_line
+from swarm.runtime.customers import of_customers
 from swarm.runtime.people import Right
 from swarm.runtime.phrases import say, status
+from swarm.runtime.quiet_words import described, quiet
 from swarm.runtime.turn import Turn
 from swarm.store.tables import orders
 
@@ -54,12 +56,20 @@ def status_of(turn: Turn, words: str) -> None:
         turn.order_id = document.id
         turn.say("\n".join(_lines(turn, document)), order_id=document.id)
         return
-    newest = sa.select(orders.c.id, orders.c.status, orders.c.state).order_by(
-        orders.c.created_at.desc(), orders.c.id
+    newest = (
+        sa.select(orders.c.id, orders.c.status, orders.c.state)
+        # Customers' questions are many, and are in `/report`; who waits for a human is in `/inbox`.
+        .where(sa.not_(of_customers()))
+        .order_by(orders.c.created_at.desc(), orders.c.id)
     )
     lines = [_line(turn, row) for row in turn.connection.execute(newest.limit(LISTED))]
     if turn.desks.pause.is_set(turn.connection):
         lines.insert(0, say("paused", turn.lang))
+    if turn.desks.quiet is not None:
+        person = turn.person
+        habit = turn.desks.quiet.of(turn.connection, person.channel, person.platform_id)
+        if habit.zone is not None:
+            lines = [*(lines or [say("no_orders", turn.lang)]), "", described(habit, turn.lang)]
     turn.say("\n".join(lines) or say("no_orders", turn.lang))
 
 
@@ -73,7 +83,8 @@ def inbox(turn: Turn, words: str) -> None:
         .limit(LISTED)
     ).scalars()
     found = list(waiting)
-    if not found:
+    served = customers_handover.show_waiting(turn)
+    if not found and not served:
         turn.speak("nothing_waits")
     for order_id in found:
         turn.say(order_id, order_id=order_id, card="waiting", kind=OutboundKind.DECISION)
@@ -238,6 +249,7 @@ COMMANDS: Mapping[str, Command] = {
     "team": Command(team, "who works here"),
     "pause": Command(pause, "stop: nothing new starts"),
     "resume": Command(resume, "go on", "[ID]"),
+    "quiet": Command(quiet, "when to leave you alone", "[22-7 Europe/Paris|off]"),
     "help": Command(show_help, "this list"),
 }
 """The menu, in its order. A platform shows fifty at most; a dozen is what a thumb finds."""

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,7 @@ from swarm.tools.base import Tool
 if TYPE_CHECKING:
     from swarm.ledger.baseline.frozen import BaselineBook
     from swarm.org.graph import OrderWalk, TaskWalk
+    from swarm.runtime.customers import Service
     from swarm.tools.http import WebClient
     from swarm.tools.skills import SkillShelf
 
@@ -127,6 +128,8 @@ class Company:
     rules: Rules
     kit: Kit
     to_company: Callable[[Decimal, str], Decimal]
+    service: "Service | None" = None
+    """How customers are served."""
 
     def workspace(self, order_id: str) -> Path:
         """Return the folder of an order's files."""
@@ -154,11 +157,17 @@ class Company:
     @cached_property
     def order_walk(self) -> "OrderWalk":
         """Return the path of an order."""
-        walk: OrderWalk = GRAPHS.load("order")()
+        walk: OrderWalk = _walk("order")
         return walk
 
     @cached_property
     def task_walk(self) -> "TaskWalk":
         """Return the path of a task."""
-        walk: TaskWalk = GRAPHS.load("task")()
+        walk: TaskWalk = _walk("task")
         return walk
+
+
+@cache
+def _walk(name: str) -> Any:
+    """Compile a graph once in a process: it holds nothing of any company."""
+    return GRAPHS.load(name)()

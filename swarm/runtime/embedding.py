@@ -36,6 +36,23 @@ def paid_by(order_id: str, node: str, caller: Caller) -> Iterator[None]:
         _PAYER.reset(token)
 
 
+def digest_of(model: str, texts: Sequence[str]) -> str:
+    """Return what names a call for vectors of these texts."""
+    return hashlib.sha256("\0".join((model, *texts)).encode()).hexdigest()[:16]
+
+
+async def ask_again(metered: Metered, model: str, texts: Sequence[str], *, digest: str) -> None:
+    """Make a call for vectors once more, for whoever pays here, under the name that it had.
+
+    Raises:
+        As `Metered.call` does.
+    """
+    payer = _PAYER.get()
+    if payer is not None:
+        key = CallKey(payer.order_id, f"{payer.node}/embed/{digest}", 0)
+        await metered.call(key, vectors_request(model, texts), payer.caller)
+
+
 class MeteredEmbedder:
     """Turn texts into vectors by a metered model call.
 
@@ -62,8 +79,7 @@ class MeteredEmbedder:
         if payer is None:
             raise Refused("no order pays for vectors here", kind="unpaid")
         # Named by what is asked, so that a second run over other memories is another call.
-        digest = hashlib.sha256("\0".join((self.model, *texts)).encode()).hexdigest()[:16]
-        key = CallKey(payer.order_id, f"{payer.node}/embed/{digest}", 0)
+        key = CallKey(payer.order_id, f"{payer.node}/embed/{digest_of(self.model, texts)}", 0)
         request = vectors_request(self.model, texts)
         call = self._metered().call(key, request, payer.caller)
         try:

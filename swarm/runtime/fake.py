@@ -20,7 +20,13 @@ class FakeEngine:
         """Need no tables."""
 
     def enqueue(
-        self, connection: Connection, workflow: str, workflow_id: str, *arguments: Argument
+        self,
+        connection: Connection,
+        workflow: str,
+        workflow_id: str,
+        *arguments: Argument,
+        lane: str = "",
+        is_urgent: bool = False,
     ) -> None:
         """Keep the work until `drain`."""
         self.enqueued.append((workflow, workflow_id, arguments))

@@ -11,9 +11,11 @@ from swarm.core.clock import Clock
 from swarm.core.message import InboundMessage
 from swarm.runtime.cards import Cards
 from swarm.runtime.chat import Chat
+from swarm.runtime.digest import Digest, Summary
 from swarm.runtime.hearing import Hearing
 from swarm.runtime.inbox import Inbox
 from swarm.runtime.progress import Progress
+from swarm.runtime.quiet_desk import QuietDesk
 from swarm.runtime.sender import Sender
 from swarm.runtime.turn import Desks
 from swarm.store.database import Store
@@ -34,8 +36,10 @@ class Front:
         desks: Desks,
         channels: Mapping[str, Channel],
         transcriber: Transcriber | None = None,
+        quiet: QuietDesk | None = None,
+        digest: Summary | None = None,
     ) -> None:
-        """Take the desks, the channels and what hears voice notes; nothing runs yet."""
+        """Take the desks, the channels, what hears voice notes and who sleeps when; nothing runs yet."""
         queued = asyncio.Event()
         cards = Cards(clock=clock, people=desks.people, documents=desks.documents)
         self._hearing = Hearing(
@@ -56,7 +60,19 @@ class Front:
             dress=cards.dress,
             doubt=cards.doubt,
             wake=queued,
+            quiet=quiet,
         )
+        self._digest: Digest | None = None
+        if quiet is not None and digest is not None:
+            self._digest = Digest(
+                store=store,
+                clock=clock,
+                people=desks.people,
+                quiet=quiet,
+                channels=channels,
+                summary=digest,
+                queued=queued,
+            )
         self._progress = Progress(store=store, clock=clock, channels=channels, queued=queued)
 
     async def hear(self, message: InboundMessage) -> None:
@@ -65,7 +81,8 @@ class Front:
 
     def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return what runs as long as the worker does; each can be begun again."""
-        return [self._hearing.run, self._sender.run, self._progress.run]
+        jobs = [self._hearing.run, self._sender.run, self._progress.run]
+        return [*jobs, self._digest.run] if self._digest is not None else jobs
 
 
 MakeFront = Callable[[Mapping[str, Channel]], Front]

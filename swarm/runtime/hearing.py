@@ -1,9 +1,11 @@
 """Hear, store, acknowledge; then handle: each chat in its order, chats beside each other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from swarm.channels.base import Channel
-from swarm.channels.voice.base import Transcriber
+from swarm.channels.voice.base import Transcriber, key_of
 from swarm.core.errors import InvalidInput, SwarmError, Transient, Unavailable
-from swarm.core.message import InboundFile, InboundKind, InboundMessage, Signal
-from swarm.core.text import slug
+from swarm.core.message import InboundKind, InboundMessage, Signal
 from swarm.runtime import inbox as box
-from swarm.runtime.chat import Chat, Handled
+from swarm.runtime.chat import Chat
 from swarm.runtime.inbox import Inbox
+from swarm.runtime.incoming import Incoming
+from swarm.runtime.turn import Handled
 from swarm.store.database import Store
 from swarm.store.tables import inbox
 
@@ -29,14 +32,16 @@ POLL_S = 2.0
 GATHER_S = 0.02
 RETRY_S = 1.0
 """Wait before an update that broke its handler is tried again, in seconds; it grows each time."""
+LOOK = 2_000
+"""Most rows that are read at a time."""
 HANDS = 4
 """Messages acted on at the same moment. Each is one write; more would queue up before the writer, and
-whoever is to be told `received` would wait behind them."""
-MAX_FILE_BYTES = 20 * 1024 * 1024
-"""Largest file taken from a person, whatever the platform would give."""
-
+the orders at work would wait behind them."""
 MAX_VOICE_BYTES = 10 * 1024 * 1024
 """Largest voice note that is decoded; a quarter of an hour as phones record it."""
+
+WITH_BYTES = frozenset((InboundKind.FILE.value, InboundKind.VOICE.value))
+"""Updates of which something is to be fetched before they are acted on."""
 
 After = Callable[[], Awaitable[None]]
 
@@ -65,19 +70,24 @@ class Hearing:
             channels: By name; files are fetched and hints given through them.
             home: Fetched files are put below it.
             queued: Set where replies may wait in the outbox.
-            after: Run after each handled update.
+            after: Run after handled updates, once for those handled at the same time.
             transcriber: Writes voice notes down; None leaves them unheard.
         """
         self._store = store
         self._inbox = inbox
         self._chat = chat
         self._channels = channels
-        self._home = home
+        self._incoming = Incoming(home)
         self._queued = queued
         self._after = after
         self._transcriber = transcriber
         self._heard = asyncio.Event()
-        self._busy: set[tuple[str, str]] = set()
+        self._changed = asyncio.Event()
+        self._newest = 0
+        """The newest row that was shared out."""
+        self._in_hand: set[int] = set()
+        self._queues: dict[tuple[str, str], deque[Any]] = {}
+        """What each chat waits for, of the chats that somebody is busy with."""
         self._hands = asyncio.Semaphore(HANDS)
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -89,48 +99,76 @@ class Hearing:
     async def run(self) -> None:
         """Handle what is stored until cancelled, beginning with what an earlier process left."""
         await self._store.awrite(self._inbox.prune)
+        self._begin_job(self._follow())
+        loop = asyncio.get_running_loop()
+        after, looked_at = 0, loop.time()
         try:
             while True:
                 self._heard.clear()
-                rows = await self._store.aread(self._inbox.waiting)
+                look = partial(self._inbox.waiting, after=after, limit=LOOK)
+                rows = await self._store.aread(look)
                 self._share_out(rows)
+                if len(rows) == LOOK:
+                    self._heard.set()
                 # What is heard at nearly the same time is looked at together.
                 await asyncio.sleep(GATHER_S)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._heard.wait()
+                after = self._newest
+                if loop.time() - looked_at > POLL_S:
+                    # Another process may have stored what has an older number.
+                    after, looked_at = 0, loop.time()
         finally:
             for job in list(self._jobs):
                 job.cancel()
 
-    def _share_out(self, rows: Any) -> None:
-        """Begin with each chat that nobody is busy with."""
-        chats: dict[tuple[str, str], list[Any]] = {}
-        for row in rows:
-            if row.channel in self._channels:
-                chats.setdefault((row.channel, row.chat_id), []).append(row)
-        for key, mine in chats.items():
-            if key not in self._busy:
-                self._busy.add(key)
-                job = asyncio.create_task(self._chat_of(key, mine))
-                self._jobs.add(job)
-                job.add_done_callback(self._jobs.discard)
+    def _begin_job(self, work: Coroutine[Any, Any, None]) -> None:
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
 
-    async def _chat_of(self, key: tuple[str, str], rows: list[Any]) -> None:
+    async def _follow(self) -> None:
+        """Run what is to be run after updates."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._after()
+            except Exception:
+                log.exception("what follows an update broke")
+
+    def _share_out(self, rows: Sequence[Any]) -> None:
+        """Queue each row in its chat, and begin with each chat that nobody is busy with."""
+        for row in rows:
+            self._newest = max(self._newest, row.id)
+            if row.channel not in self._channels or row.id in self._in_hand:
+                continue
+            self._in_hand.add(row.id)
+            key = (row.channel, row.chat_id)
+            if key in self._queues:
+                self._queues[key].append(row)
+            else:
+                self._queues[key] = deque([row])
+                self._begin_job(self._chat_of(key))
+
+    async def _chat_of(self, key: tuple[str, str]) -> None:
+        queue = self._queues[key]
         try:
-            for row in rows:
-                await self._handle(row)
+            while queue:
+                await self._handle(queue[0])
+                self._in_hand.discard(queue.popleft().id)
         finally:
-            self._busy.discard(key)
-            self._heard.set()
+            # What is left after a fault is found again by the next look at all of them.
+            self._in_hand.difference_update(row.id for row in queue)
+            del self._queues[key]
 
     async def _handle(self, row: Any) -> None:
         """Handle one update to its end, over failures and a database that cannot be written."""
-        message = box.read(await self._store.aread(lambda c: self._inbox.row(c, row.id)))
         pause_s = RETRY_S
         for _ in range(box.MAX_TRIES):
             try:
-                handled = await self._try(row, message)
+                handled = await self._try(row)
             except Transient as error:
                 log.info("a file cannot be fetched yet", inbox=row.id, reason=str(error))
                 pause_s = error.retry_after_s or pause_s * 2
@@ -139,62 +177,69 @@ class Hearing:
                 pause_s *= 2
             else:
                 if handled is not None:
-                    await self._finish(message, handled)
+                    self._finish(row.channel, handled)
                 return
             await self._store.awrite(lambda c: _count_try(c, row.id))
             await asyncio.sleep(min(pause_s, 60.0))
-        await self._store.awrite(lambda c: self._give_up(c, row.id, message))
+        await self._store.awrite(lambda c: self._give_up(c, row.id))
         self._queued.set()
 
-    async def _try(self, row: Any, message: InboundMessage) -> Handled | None:
+    async def _try(self, row: Any) -> Handled | None:
         try:
-            message = await self._fetched(row.id, message)
+            message = None
+            if row.kind in WITH_BYTES:
+                known = await self._store.aread(lambda c: self._read(c, row.id))
+                message = await self._fetched(row.id, known)
             async with self._hands:
                 return await self._store.awrite(lambda c: self._act(c, row.id, message))
         except (Transient, Unavailable):
             raise
         except SwarmError as error:
             refusal = error
-            return await self._store.awrite(lambda c: self._refuse(c, row.id, message, refusal))
+            return await self._store.awrite(lambda c: self._refuse(c, row.id, refusal))
 
-    def _act(self, connection: Connection, row_id: int, message: InboundMessage) -> Handled | None:
-        """Act on an update and mark it as done, in one commit; None where that was done before."""
+    def _read(self, connection: Connection, row_id: int) -> InboundMessage:
+        return box.read(self._inbox.row(connection, row_id))
+
+    def _act(
+        self, connection: Connection, row_id: int, message: InboundMessage | None
+    ) -> Handled | None:
+        """Act on an update and mark it as done, in one commit; None where that was done before.
+
+        `message` is given where something of it was fetched.
+        """
         if not self._inbox.begin(connection, row_id):
             return None
+        message = message or self._read(connection, row_id)
         is_local = self._channels[message.channel].capabilities.is_local
         handle = self._chat.local if is_local else self._chat.handle
         handled = handle(connection, row_id, message)
         self._inbox.finish(connection, row_id, outcome=handled.outcome, order_id=handled.order_id)
         return handled
 
-    def _refuse(
-        self, connection: Connection, row_id: int, message: InboundMessage, error: SwarmError
-    ) -> Handled | None:
+    def _refuse(self, connection: Connection, row_id: int, error: SwarmError) -> Handled | None:
         if not self._inbox.begin(connection, row_id):
             return None
-        handled = self._chat.refuse(connection, row_id, message, error)
+        handled = self._chat.refuse(connection, row_id, self._read(connection, row_id), error)
         self._inbox.finish(connection, row_id, outcome=handled.outcome)
         return handled
 
-    def _give_up(self, connection: Connection, row_id: int, message: InboundMessage) -> None:
+    def _give_up(self, connection: Connection, row_id: int) -> None:
         if self._inbox.begin(connection, row_id):
-            self._chat.broke(connection, row_id, message)
+            self._chat.broke(connection, row_id, self._read(connection, row_id))
             self._inbox.finish(connection, row_id, outcome="broke", state=box.FAILED)
 
-    async def _finish(self, message: InboundMessage, handled: Handled) -> None:
+    def _finish(self, channel: str, handled: Handled) -> None:
         self._queued.set()
-        await self._after()
-        channel = self._channels[message.channel]
+        self._changed.set()
         for signal in handled.signals:
-            job = asyncio.create_task(_give(channel, signal))
-            self._jobs.add(job)
-            job.add_done_callback(self._jobs.discard)
+            self._begin_job(_give(self._channels[channel], signal))
 
     async def _fetched(self, row_id: int, message: InboundMessage) -> InboundMessage:
         """Fetch the files of a message, of people who may order and no one else.
 
         Raises:
-            InvalidInput: A file is too large, or gone.
+            InvalidInput: A note is too large, or gone.
             Transient: Not now.
         """
         is_voice = message.kind is InboundKind.VOICE and self._transcriber is not None
@@ -206,43 +251,20 @@ class Hearing:
             return message
         if is_voice:
             return await self._written_down(channel, message)
-        most = min(channel.capabilities.file_bytes, MAX_FILE_BYTES)
-        kept = []
-        for file in message.files:
-            content = await channel.fetch(file, most=most)
-            if len(content) > most:
-                raise InvalidInput(f"{file.name} has more than {most // 1024**2} MiB.")
-            path = await asyncio.to_thread(self._keep, row_id, file, content)
-            kept.append(replace(file, path=str(path)))
-        return replace(message, files=tuple(kept))
+        return await self._incoming.fetched(channel, row_id, message)
 
     async def _written_down(self, channel: Channel, message: InboundMessage) -> InboundMessage:
         """Return a voice note with the words that the engine heard; the sound is not kept."""
         assert self._transcriber is not None
         most = min(channel.capabilities.file_bytes, MAX_VOICE_BYTES)
-        words = []
+        words, keys = [], []
         for file in message.files:
             content = await channel.fetch(file, most=most)
             if len(content) > most:
                 raise InvalidInput(f"{file.name} has more than {most // 1024**2} MiB.")
             words.append(await self._transcriber.transcribe(content, name=file.name))
-        return replace(message, text=" ".join(filter(None, words)))
-
-    def _keep(self, row_id: int, file: InboundFile, content: bytes) -> Path:
-        folder = self._home / "incoming" / str(row_id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / safe_name(file.name)
-        path.write_bytes(content)
-        return path
-
-
-def safe_name(name: str) -> str:
-    """Return a name that is one file in one folder, whatever a stranger called it."""
-    stem, dot, ending = Path(name.replace("\\", "/")).name.rpartition(".")
-    if not dot:
-        return slug(ending, length=60)
-    plain = slug(ending, length=10)
-    return f"{slug(stem, length=60)}.{plain}"
+            keys.append(key_of(content))
+        return replace(message, text=" ".join(filter(None, words)), data=" ".join(keys))
 
 
 async def _give(channel: Channel, signal: Signal) -> None:

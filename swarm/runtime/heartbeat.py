@@ -21,11 +21,12 @@ BEAT_S = 10.0
 class Heartbeat:
     """Hold the file of a home: there while somebody takes work, gone when nobody does.
 
-    What a killed worker left is removed at the start, and comes back with the first beat.
+    What a killed worker left is removed at the start, and comes back with the first beat. Of a home
+    that workers on several hosts share, each has a file of its own, named after its host.
     """
 
-    def __init__(self, home: Path, *, beat_s: float = BEAT_S) -> None:
-        self._path = home / FILE
+    def __init__(self, home: Path, *, beat_s: float = BEAT_S, is_shared: bool = False) -> None:
+        self._path = home / (f"{FILE}.{os.uname().nodename}" if is_shared else FILE)
         self._beat_s = beat_s
 
     def __enter__(self) -> "Heartbeat":

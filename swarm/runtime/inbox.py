@@ -47,10 +47,11 @@ class Inbox:
         What is taken at the same time is stored in the order in which it was brought.
         """
         if self._store.is_sqlite:
-            # One writer keeps the order, and many updates share a commit.
-            return await self._store.awrite(lambda connection: self._insert(connection, message))
+            # One writer keeps the order, and many updates share a commit. All else that is to be
+            # written waits for it: a platform brings again what is not confirmed in time.
+            return await self._store.awrite(lambda c: self._insert(c, message), is_urgent=True)
         async with self._turn:
-            return await self._store.awrite(lambda connection: self._insert(connection, message))
+            return await self._store.awrite(lambda c: self._insert(c, message))
 
     def _insert(self, connection: Connection, message: InboundMessage) -> bool:
         known = _find(connection, message, message.update_id)
@@ -63,45 +64,41 @@ class Inbox:
             if _find(connection, message, message.update_id) is not None:
                 return False
         state = IGNORED if message.kind is InboundKind.OTHER else NEW
-        insert = sa.insert(inbox).values(
-            channel=message.channel,
-            account=message.account,
-            update_id=message.update_id,
-            kind=message.kind.value,
-            chat_id=message.chat_id,
-            thread_id=message.thread_id,
-            sender_id=message.sender_id,
-            message_id=message.message_id,
-            raw=message.raw,
-            body=write(message),
-            received_at=iso(message.received_at),
-            state=state,
-            tries=0,
-        )
-        connection.execute(insert)
+        row = {
+            "channel": message.channel,
+            "account": message.account,
+            "update_id": message.update_id,
+            "kind": message.kind.value,
+            "chat_id": message.chat_id,
+            "thread_id": message.thread_id,
+            "sender_id": message.sender_id,
+            "message_id": message.message_id,
+            "raw": message.raw,
+            "body": write(message),
+            "received_at": iso(message.received_at),
+            "state": state,
+            "tries": 0,
+        }
+        connection.execute(_ADD, row)
         return True
 
-    def waiting(self, connection: Connection, *, limit: int = 2_000) -> Sequence[Any]:
-        """Return where the rows that nobody handled yet belong (id, channel, chat_id), in their order.
+    def waiting(
+        self, connection: Connection, *, after: int = 0, limit: int = 2_000
+    ) -> Sequence[Any]:
+        """Return where the rows that nobody handled yet belong, in their order.
 
-        Read whenever something is heard, so without what was said.
+        That is `id`, `channel`, `chat_id` and `kind`, without what was said: it is read whenever
+        something is heard. `after` is the newest row that is known already.
         """
-        columns = (inbox.c.id, inbox.c.channel, inbox.c.chat_id)
-        query = sa.select(*columns).where(inbox.c.state == NEW).order_by(inbox.c.id).limit(limit)
-        return connection.execute(query).all()
+        return connection.execute(_WAITING, {"after": after, "most": limit}).all()
 
     def row(self, connection: Connection, row_id: int) -> Any:
         """Return one row whole."""
-        return connection.execute(sa.select(inbox).where(inbox.c.id == row_id)).one()
+        return connection.execute(_ROW, {"of_id": row_id}).one()
 
     def begin(self, connection: Connection, row_id: int) -> bool:
         """Say that a row is about to be handled; False where that was done already."""
-        changed = connection.execute(
-            inbox.update()
-            .where(inbox.c.id == row_id, inbox.c.state == NEW)
-            .values(tries=inbox.c.tries + 1)
-        )
-        return changed.rowcount == 1
+        return connection.execute(_BEGIN, {"of_id": row_id}).rowcount == 1
 
     def finish(
         self,
@@ -113,16 +110,14 @@ class Inbox:
         state: str = DONE,
     ) -> None:
         """Mark a row as handled, as part of the transaction that acted on it."""
-        connection.execute(
-            inbox.update()
-            .where(inbox.c.id == row_id)
-            .values(
-                state=state,
-                outcome=outcome[:2_000],
-                order_id=order_id,
-                handled_at=iso(self._clock.now()),
-            )
-        )
+        values = {
+            "of_id": row_id,
+            "state": state,
+            "outcome": outcome[:2_000],
+            "order_id": order_id,
+            "handled_at": iso(self._clock.now()),
+        }
+        connection.execute(_FINISH, values)
 
     def prune(self, connection: Connection) -> int:
         """Delete what was handled long ago; return how many rows that were."""
@@ -166,10 +161,31 @@ def read(row: Any) -> InboundMessage:
 
 
 def _find(connection: Connection, message: InboundMessage, update_id: str) -> Any:
-    return connection.execute(
-        sa.select(inbox.c.raw, inbox.c.received_at).where(
-            inbox.c.channel == message.channel,
-            inbox.c.account == message.account,
-            inbox.c.update_id == update_id,
-        )
-    ).first()
+    key = {"of_channel": message.channel, "of_account": message.account, "of_update": update_id}
+    return connection.execute(_KNOWN, key).first()
+
+
+# Written once: building a statement costs more than running it.
+_KNOWN = sa.select(inbox.c.raw, inbox.c.received_at).where(
+    inbox.c.channel == sa.bindparam("of_channel"),
+    inbox.c.account == sa.bindparam("of_account"),
+    inbox.c.update_id == sa.bindparam("of_update"),
+)
+_ADD = sa.insert(inbox)
+_WAITING = (
+    sa.select(inbox.c.id, inbox.c.channel, inbox.c.chat_id, inbox.c.kind)
+    .where(inbox.c.state == NEW, inbox.c.id > sa.bindparam("after"))
+    .order_by(inbox.c.id)
+    .limit(sa.bindparam("most"))
+)
+_ROW = sa.select(inbox).where(inbox.c.id == sa.bindparam("of_id"))
+_BEGIN = (
+    inbox.update()
+    .where(inbox.c.id == sa.bindparam("of_id"), inbox.c.state == NEW)
+    .values(tries=inbox.c.tries + 1)
+)
+_FINISH = (
+    inbox.update()
+    .where(inbox.c.id == sa.bindparam("of_id"))
+    .values({name: sa.bindparam(name) for name in ("state", "outcome", "order_id", "handled_at")})
+)

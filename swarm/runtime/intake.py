@@ -17,7 +17,7 @@ from swarm.core.text import order_text
 from swarm.ledger import budget
 from swarm.ledger.budget import BudgetConfig
 from swarm.runtime.engine import SEGMENT, Engine
-from swarm.runtime.records import segment_id
+from swarm.runtime.records import lane_of, segment_id
 from swarm.store.database import Store
 from swarm.store.tables import orders
 
@@ -108,7 +108,14 @@ class Intake:
         budget.open_scope(
             connection, budget.COMPANY, limit=self._budgets.company, currency=self._currency
         )
-        self._engine.enqueue(connection, SEGMENT, segment_id(order_id, 0), order_id, 0)
+        self._engine.enqueue(
+            connection,
+            SEGMENT,
+            segment_id(order_id, 0),
+            order_id,
+            0,
+            lane=lane_of(message.channel, message.sender_id, message.customer),
+        )
         return order_id
 
 

@@ -114,6 +114,11 @@ class Meter:
         """Say whether anything is in flight, or ended since it was last written."""
         return bool(self._open or self._ended)
 
+    @property
+    def is_working(self) -> bool:
+        """Say whether any task or any order's own step is in flight."""
+        return bool(self._open)
+
     @contextmanager
     def working(self, order_id: str, task_id: str | None, segment: int) -> Iterator[None]:
         """Count what is used meanwhile for a task, or with no task for the order's own steps."""

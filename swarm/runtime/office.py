@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.core.clock import Clock, iso
 from swarm.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from swarm.core.money import plain
 from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
 from swarm.core.origin import Origin
 from swarm.core.registry import nearest
@@ -28,7 +29,7 @@ from swarm.runtime import records
 from swarm.runtime.engine import SEGMENT, Engine
 from swarm.runtime.intake import check_budget
 from swarm.runtime.recalling import of_customer
-from swarm.runtime.records import segment_id
+from swarm.runtime.records import lane_of, segment_id
 from swarm.runtime.signatures import Signatures
 from swarm.runtime.wording import episode
 from swarm.store.database import Store
@@ -453,9 +454,22 @@ class Office:
             scope = fixed.get(target)
             if scope is None:
                 scope = budget.order_scope(records.find(connection, target).id)
+            before = budget.find(connection, scope)
             budget.set_limit(connection, scope, amount, currency=self._currency)
             only = None if target in fixed else target
             who = signer or _at_the_console("founder")
+            limits = {"before": before.limit if before else None, "limit": amount}
+            self._signatures.note(
+                connection,
+                kind="budget",
+                order_id=only,
+                signer=who,
+                body={"scope": scope, "currency": self._currency}
+                | {
+                    name: plain(limit) if limit is not None else None
+                    for name, limit in limits.items()
+                },
+            )
             self._act(connection, ActionKind.BUDGET, order_id=only, signer=who)
             return self._unpark(connection, only)
 
@@ -515,10 +529,11 @@ class Office:
         self, connection: Connection, order_id: str, *, update: dict[str, Any] | None = None
     ) -> str:
         """Enqueue the next segment once nothing of the order is open any more."""
+        # Two people who answer the last two questions at once must not both see the other one open.
+        row = records.find(connection, order_id, is_held=True)
         is_open = connection.execute(
             sa.select(asks.c.id).where(asks.c.order_id == order_id, asks.c.state == "open").limit(1)
         ).first()
-        row = records.find(connection, order_id)
         if is_open is None and row.status == OrderStatus.WAITING.value:
             state = self._with_answers(connection, row)
             self._restart(connection, row, state.model_copy(update=update or {}))
@@ -570,7 +585,15 @@ class Office:
             reason=None,
             owner=None,
         )
-        self._engine.enqueue(connection, SEGMENT, segment_id(row.id, segment), row.id, segment)
+        self._engine.enqueue(
+            connection,
+            SEGMENT,
+            segment_id(row.id, segment),
+            row.id,
+            segment,
+            lane=lane_of(row.channel, row.sender_id, row.customer),
+            is_urgent=True,
+        )
 
     def _move(self, connection: Connection, row: Any, **values: Any) -> None:
         result = connection.execute(

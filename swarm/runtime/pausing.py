@@ -8,8 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.core.chat import ModelRequest, RawAnswer
+from swarm.core.lane import LANE, lane_of
 from swarm.ledger.book import Caller, CallKey
 from swarm.ledger.metered import Metered
+from swarm.runtime.rates import RateGate
 from swarm.store.database import Store
 from swarm.store.tables import meta
 
@@ -25,6 +27,8 @@ class Pause:
         self._store = store
         self._is_open = asyncio.Event()
         self._is_open.set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where work waits for the button; it is pressed from other loops, too."""
 
     def is_set(self, connection: Connection) -> bool:
         """Return whether the company is paused, as the database says now."""
@@ -44,13 +48,16 @@ class Pause:
 
     async def refresh(self) -> None:
         """Take over what the database says; called after each press in this process, too."""
-        if await self._store.aread(self.is_set):
-            self._is_open.clear()
+        is_paused = await self._store.aread(self.is_set)
+        change = self._is_open.clear if is_paused else self._is_open.set
+        if self._loop in (None, asyncio.get_running_loop()) or self._loop.is_closed():
+            change()
         else:
-            self._is_open.set()
+            self._loop.call_soon_threadsafe(change)
 
     async def watch(self) -> None:
         """Follow the database until cancelled."""
+        self._loop = asyncio.get_running_loop()
         while True:
             await self.refresh()
             await asyncio.sleep(LOOK_S)
@@ -72,12 +79,19 @@ class Pause:
 class PausableMetered(Metered):
     """The one way to models, with the stop button before each call."""
 
-    def __init__(self, *, pause: Pause, **parts: Any) -> None:
-        """Take the button, and what any metered way takes."""
+    def __init__(self, *, pause: Pause, gate: RateGate | None = None, **parts: Any) -> None:
+        """Take the button, what keeps providers' limits, and what any metered way takes."""
         super().__init__(**parts)
         self._pause_button = pause
+        self._gate = gate
+
+    async def _ask(self, request: ModelRequest) -> RawAnswer:
+        if self._gate is not None:
+            await self._gate.turn(request.model)
+        return await super()._ask(request)
 
     async def call(self, key: CallKey, request: ModelRequest, caller: Caller) -> RawAnswer:
         """Wait while the company is paused, then ask as usual."""
+        LANE.set(lane_of(key.order_id, key.node, key.seq))
         await self._pause_button.until_open()
         return await super().call(key, request, caller)

@@ -1,16 +1,18 @@
 """Who may do what: people by the platform's immutable ids, roles, and a table of rights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from swarm.channels.bound import is_for_customers
 from swarm.core.clock import Clock, iso
 from swarm.core.errors import InvalidInput, NotFound
 from swarm.core.ids import Ids
+from swarm.core.message import InboundMessage
 from swarm.core.origin import Origin
 from swarm.core.registry import nearest
 from swarm.store.tables import people
@@ -32,6 +34,8 @@ class Right(StrEnum):
     STOP = "stop"
     """Pause the whole company, and let it go on."""
     FEEDBACK = "feedback"
+    SERVE = "serve"
+    """Answer customers who are handed over to a human."""
     ASK_SUPPORT = "ask_support"
     """Be answered by Support, and by nobody else."""
 
@@ -47,7 +51,9 @@ class PersonRole(StrEnum):
 
 RIGHTS: Mapping[PersonRole, frozenset[Right]] = {
     PersonRole.FOUNDER: frozenset(Right) - {Right.ASK_SUPPORT},
-    PersonRole.TEAM: frozenset({Right.ORDER, Right.READ, Right.ANSWER, Right.FEEDBACK}),
+    PersonRole.TEAM: frozenset(
+        {Right.ORDER, Right.READ, Right.ANSWER, Right.FEEDBACK, Right.SERVE}
+    ),
     PersonRole.OBSERVER: frozenset({Right.READ}),
     PersonRole.CUSTOMER: frozenset({Right.ASK_SUPPORT}),
 }
@@ -104,6 +110,9 @@ class People:
                 people.c.channel == channel, people.c.platform_id == platform_id
             )
         ).first()
+        if is_for_customers(channel):
+            # Whatever a row says: on such a channel nobody is ever more.
+            return _person(row) if row is not None and row.revoked_at is None else None
         if platform_id in self._fixed.get(channel, frozenset()):
             return Person(
                 id=row.id if row else f"{channel}:{platform_id}",
@@ -116,6 +125,36 @@ class People:
             )
         return _person(row) if row is not None and row.revoked_at is None else None
 
+    def welcomed(self, connection: Connection, message: InboundMessage) -> Person | None:
+        """Return a customer, let in at their first word; None for one who was shown the door."""
+        assert is_for_customers(message.channel), "nobody else is let in without a code"
+        key = (people.c.channel == message.channel, people.c.platform_id == message.sender_id)
+        if connection.execute(sa.select(people.c.id).where(*key)).first() is None:
+            self.admit(
+                connection,
+                channel=message.channel,
+                platform_id=message.sender_id,
+                name=message.sender_name,
+                role=PersonRole.CUSTOMER,
+                chat_id=message.chat_id,
+                by="first contact",
+            )
+        person = self.find(connection, message.channel, message.sender_id)
+        if person is None:
+            return None
+        self.seen(
+            connection,
+            person,
+            name=message.sender_name,
+            chat_id=message.chat_id,
+            lang=message.language,
+        )
+        return replace(
+            person,
+            name=message.sender_name or person.name,
+            language=message.language or person.language,
+        )
+
     def admit(
         self,
         connection: Connection,
@@ -127,7 +166,15 @@ class People:
         chat_id: str | None,
         by: str,
     ) -> Person:
-        """Let somebody in with a role; who was here before gets the new one."""
+        """Let somebody in with a role; who was here before gets the new one.
+
+        Raises:
+            InvalidInput: More than a customer, on a channel of customers.
+        """
+        if is_for_customers(channel) and role is not PersonRole.CUSTOMER:
+            raise InvalidInput(
+                f"On {channel} everybody is a customer: pair on the company's own channel."
+            )
         values = {
             "name": name,
             "role": role.value,
@@ -185,9 +232,20 @@ class People:
                 people.c.chat_id.is_not(None),
             )
         )
-        found = [_person(row) for row in rows]
+        found = [_person(row) for row in rows if not is_for_customers(row.channel)]
         # A founder of the settings who was since taken out of them has no row of their own right.
         return [p for p in found if self.find(connection, p.channel, p.platform_id) is not None]
+
+    def staff(self, connection: Connection) -> list[Person]:
+        """Return who can be told of a customer: founders and team who can be reached in private."""
+        rows = connection.execute(
+            sa.select(people.c.channel, people.c.platform_id)
+            .where(people.c.revoked_at.is_(None), people.c.chat_id.is_not(None))
+            .where(people.c.role != PersonRole.CUSTOMER.value)
+            .order_by(people.c.added_at, people.c.id)
+        ).all()
+        found = [self.find(connection, row.channel, row.platform_id) for row in rows]
+        return [p for p in found if p is not None and p.chat_id and p.may(Right.SERVE)]
 
     def has_founder(self, connection: Connection) -> bool:
         """Return whether anybody steers the company from a chat."""
@@ -244,12 +302,13 @@ def role_named(name: str) -> PersonRole:
 
 
 def _person(row: Any) -> Person:
+    is_customer = is_for_customers(row.channel)
     return Person(
         id=row.id,
         channel=row.channel,
         platform_id=row.platform_id,
         name=row.name,
-        role=PersonRole(row.role),
+        role=PersonRole.CUSTOMER if is_customer else PersonRole(row.role),
         chat_id=row.chat_id,
         language=row.language,
     )

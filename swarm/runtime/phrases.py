@@ -107,8 +107,8 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "no_orders": ("No orders yet: write what you want done.", "Aucune commande : écrivez ce que vous voulez."),
     "greeting": ("Write what you want done; /help shows the rest.", "Écrivez ce que vous voulez ; /help montre le reste."),
     "note": (
-        "Noted for {order}: it counts when it is planned anew, the work under way goes on.",
-        "Noté pour {order} : compte à la prochaine révision, le travail en cours continue.",
+        "Noted for {order}: all of its tasks have begun, so it counts when it is planned anew.",
+        "Noté pour {order} : toutes ses tâches ont commencé, cela compte à la prochaine révision.",
     ),
     "replaced": ("{order} now has your new words.", "{order} a pris votre nouveau texte."),
     "edit_late": (
@@ -158,10 +158,30 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "I have {name}. What should I do with it? Your next message is the order.",
         "J'ai {name}. Que dois-je en faire ? Votre prochain message sera la commande.",
     ),
-    "file_added": ("{name} is with {order}, for its next revision.", "{name} est joint à {order}, pour sa prochaine révision."),
+    "file_added": ("{name} is with {order}.", "{name} est joint à {order}."),
+    "note_all": (
+        "Noted for {order}: all of its tasks will see it.",
+        "Noté pour {order} : toutes ses tâches le verront.",
+    ),
+    "note_ahead": (
+        "Noted for {order}. These tasks have not begun and will see it; the others go on as they are:",
+        "Noté pour {order}. Ces tâches n'ont pas commencé et le verront ; les autres continuent :",
+    ),
+    "edit_late_all": (
+        "{order} has begun: your edit is kept as a note that all of its tasks will see.",
+        "{order} a commencé : votre modification est une note que toutes ses tâches verront.",
+    ),
+    "edit_late_ahead": (
+        "{order} has begun: your edit is kept as a note. These tasks have not begun and will see it:",
+        "{order} a commencé : votre modification est une note. Ces tâches n'ont pas commencé et la verront :",
+    ),
     "doubt": (
         "I cannot tell whether this message reached you:\n“{text}”\nSend it again?",
         "Je ne sais pas si ce message vous est parvenu :\n« {text} »\nLe renvoyer ?",
+    ),
+    "doubt_customer": (
+        "I cannot tell whether this message reached a customer ({channel}):\n“{text}”\nSend it again?",
+        "Je ne sais pas si ce message est parvenu à un client ({channel}) :\n« {text} »\nLe renvoyer ?",
     ),
     "sent_again": ("It is sent again.", "Il est renvoyé."),
     "effect_unknown": (
@@ -173,6 +193,39 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "sinon, répondez à ce message par ce qu'il faut faire.",
     ),
     "good": ("Good.", "Bien."),
+    "topic_gone": (
+        "↪ The topic of {order} was closed or deleted: it goes on here.",
+        "↪ Le sujet de {order} a été fermé ou supprimé : la suite est ici.",
+    ),
+    "quiet_unknown": (
+        "No quiet hours: I do not know your time zone. Say for example /quiet 22-7 Europe/Paris",
+        "Pas d'heures calmes : je ne connais pas votre fuseau. Écrivez par exemple /quiet 22-7 Europe/Paris",
+    ),
+    "quiet_zone": (
+        "In which time zone? Say for example /quiet 22-7 Europe/Paris",
+        "Dans quel fuseau horaire ? Écrivez par exemple /quiet 22-7 Europe/Paris",
+    ),
+    "quiet_on": (
+        "🌙 Quiet {hours} ({zone}): only a decision that blocks work comes through; the rest waits. /quiet off",
+        "🌙 Calme {hours} ({zone}) : seule une décision qui bloque le travail passe ; le reste attend. /quiet off",
+    ),
+    "quiet_off": ("No quiet hours ({zone}). /quiet 22-7", "Pas d'heures calmes ({zone}). /quiet 22-7"),
+    "digest_at": ("Daily digest at {at}.", "Résumé quotidien à {at}."),
+    "digest_off": ("No daily digest.", "Pas de résumé quotidien."),
+    "digest": ("☀️ Your day, {day}", "☀️ Votre journée, {day}"),
+    "digest_done": ("Done: {count}", "Fait : {count}"),
+    "digest_waiting": ("Waiting for you: {count} (/inbox)", "Vous attend : {count} (/inbox)"),
+    "digest_failed": ("Failed: {count}", "Échoué : {count}"),
+    "digest_spent": ("Spent: {day} in {hours} h, {week} in 7 days", "Dépensé : {day} en {hours} h, {week} en 7 jours"),
+    "digest_spent_of": (
+        "Spent: {day} in {hours} h (budget {a_day} a day), {week} in 7 days (budget {a_week})",
+        "Dépensé : {day} en {hours} h (budget {a_day} par jour), {week} en 7 jours (budget {a_week})",
+    ),
+    "digest_time": ("Your time this week: {minutes} min", "Votre temps cette semaine : {minutes} min"),
+    "digest_time_of": (
+        "Your time this week: {minutes} of {most} min",
+        "Votre temps cette semaine : {minutes} sur {most} min",
+    ),
     "thanks_feedback": ("Noted, thank you.", "Noté, merci."),
     "broke": (
         "Something inside broke; what you wrote is kept, and the operator finds the trace in the log.",
@@ -181,9 +234,96 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "no_command": ("There is no command {name}. /help shows them.", "Pas de commande {name}. /help les montre."),
     "name_it": ("Say which: {usage}", "Dites lequel : {usage}"),
     "customer": (
-        "Nobody answers customers here yet.",
-        "Personne ne répond encore aux clients ici.",
+        "This chat is the company's own: customers are served on its support channel.",
+        "Ce canal est interne : les clients sont servis sur le canal d'assistance.",
     ),
+    "customer_start": (
+        "Hello, I am {company}'s AI assistant. Write your question; /human brings in a person.",
+        "Bonjour, je suis l'assistant IA de {company}. Posez votre question ; /human fait venir une personne.",
+    ),
+    "customer_help": (
+        "Write your question in your own words: I am an AI and answer from what {company} has "
+        "written down. /human brings in a person.",
+        "Posez votre question avec vos mots : je suis une IA et réponds d'après ce que {company} a "
+        "écrit. /human fait venir une personne.",
+    ),
+    "customer_is_ai": (
+        "I am {company}'s AI assistant; /human brings in a person.",
+        "Je suis l'assistant IA de {company} ; /human fait venir une personne.",
+    ),
+    "customer_sources": ("Sources: {sources}", "Sources : {sources}"),
+    "customer_no_command": (
+        "There is no such command here: write your question, or /human for a person.",
+        "Cette commande n'existe pas ici : posez votre question, ou /human pour une personne.",
+    ),
+    "customer_words_only": (
+        "I can only read text here: please write it.",
+        "Je ne lis que du texte ici : écrivez-le, s'il vous plaît.",
+    ),
+    "customer_slow": (
+        "That is more than I can answer at once: please write again in a while.",
+        "C'est plus que je ne peux traiter d'un coup : réécrivez-moi un peu plus tard.",
+    ),
+    "customer_spent": (
+        "I have answered all that I may for today. /human leaves word for a person.",
+        "J'ai répondu à tout ce que je peux aujourd'hui. /human laisse un mot à une personne.",
+    ),
+    "customer_unknown": (
+        "I do not know that.",
+        "Je ne le sais pas.",
+    ),
+    "customer_handed": (
+        "I have told a person at {company}, who will write to you here.",
+        "J'ai prévenu une personne de {company}, qui vous écrira ici.",
+    ),
+    "customer_handed_already": (
+        "A person at {company} knows already, and will write to you here.",
+        "Une personne de {company} est déjà prévenue et vous écrira ici.",
+    ),
+    "customer_sorry": (
+        "I cannot answer right now.",
+        "Je ne peux pas répondre pour le moment.",
+    ),
+    "customer_human": ("{name}, {company}:\n{text}", "{name}, {company} :\n{text}"),
+    "customer_taken": (
+        "{name} of {company}, a person, answers you from here on.",
+        "{name}, une personne de {company}, vous répond désormais.",
+    ),
+    "customer_given_back": (
+        "The AI assistant answers again from here on; /human brings a person back.",
+        "L'assistant IA répond de nouveau ; /human fait revenir une personne.",
+    ),
+    "handover": (
+        "🙋 A customer waits for a person ({handover}).\n{name}, {channel}\nWhy: {reason}",
+        "🙋 Un client attend une personne ({handover}).\n{name}, {channel}\nPourquoi : {reason}",
+    ),
+    "handover_how": (
+        "Reply to this message to answer them, or press a button.",
+        "Répondez à ce message pour lui répondre, ou appuyez sur un bouton.",
+    ),
+    "handover_by": ("{who} has taken it over.", "{who} s'en charge."),
+    "handover_more": (
+        "And {count} more customers wait: /inbox shows them when these are answered.",
+        "Et {count} autres clients attendent : /inbox les montrera après ceux-ci.",
+    ),
+    "handover_order": ("Its order: {order}", "Sa commande : {order}"),
+    "handover_said": ("🙋 {name} ({handover}) writes:", "🙋 {name} ({handover}) écrit :"),
+    "handover_write": (
+        "Write your answer to {name}: your next message here goes to the customer. /never_mind "
+        "leaves it.",
+        "Écrivez votre réponse à {name} : votre prochain message ira au client. /never_mind l'annule.",
+    ),
+    "handover_sent": ("It goes to {name}.", "C'est envoyé à {name}."),
+    "handover_yours": (
+        "{name} is yours: what they write comes here, and nothing of it is answered by me. Reply to "
+        "answer.",
+        "{name} est à vous : ses messages arrivent ici et je n'y réponds plus. Répondez-y.",
+    ),
+    "handover_back": ("{name} is Support's again.", "{name} revient à l'assistance."),
+    "answer_customer": ("✍️ Answer", "✍️ Répondre"),
+    "take_over": ("🙋 Take over", "🙋 Prendre en charge"),
+    "give_back": ("↩️ Give back", "↩️ Rendre"),
+    "inner_order": ("📋 Open an internal order", "📋 Ouvrir une commande interne"),
     "forwarded": (
         "These are somebody else's words, so I do nothing with them by myself. Order it?",
         "Ce sont les mots d'un autre, je n'en fais rien de moi-même. Le commander ?",

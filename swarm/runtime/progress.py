@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from swarm.channels.base import Channel
+from swarm.channels.bound import is_for_customers
 from swarm.core.clock import Clock, iso
 from swarm.core.message import OutboundKind, OutboundMessage, Signal, SignalKind
 from swarm.core.order import OrderStatus, TaskState, TaskStatus
@@ -75,6 +76,11 @@ class Progress:
 
     async def _look(self) -> None:
         found = await self._store.aread(self._at_work)
+        for row, _ in found:
+            if is_for_customers(row.channel):
+                # Somebody is at it: that is all a customer is shown of it.
+                await self._type(row)
+        found = [(row, text) for row, text in found if not is_for_customers(row.channel)]
         rows = [(r, text) for r, text in found if self._channels[r.channel].capabilities.has_edits]
         for row, text in found:
             if not self._channels[row.channel].capabilities.has_edits:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from swarm.core.mark import CLEAN, Mark
@@ -11,6 +11,7 @@ from swarm.ledger.book import CallKey
 from swarm.ledger.effects import Actor, EffectBook, EffectRecord
 from swarm.memory.base import PLAIN, Detail, Memory, Scope, Viewer
 from swarm.memory.shown import render
+from swarm.runtime.noted import is_note
 
 MAX_TOKENS = 1_200
 """Most that memory brings into one prompt."""
@@ -88,17 +89,25 @@ async def recall_once(
     books: EffectBook,
     key: CallKey,
     actor: Actor,
+    said: tuple[str, ...] = (),
 ) -> Remembered:
-    """Recall for a node, or return what was recalled for it before: a second run sees the same."""
+    """Recall for a node, or return what was recalled for it before: a second run sees the same.
+
+    What people `said` of the order meanwhile stands beside it, and is kept with it.
+    """
     known = await books.result(key, 0)
     if known is not None:
         stored = json.loads(known)
-        mark = Mark(origins=tuple(map(Origin, stored["origins"])), is_private=True)
+        is_private = bool(stored["ids"])
+        mark = Mark(origins=tuple(map(Origin, stored["origins"])), is_private=is_private)
         return Remembered(tuple(stored["lines"]), tuple(stored["ids"]), mark)
     found = await recaller.recall(
         query, viewer, language=language, but_of=key.order_id, node=key.node
     )
-    if not found.ids:
+    if not any(map(is_note, found.lines)):
+        # Of an order that is played again, they are among what was recalled.
+        found = replace(found, lines=(*found.lines, *said))
+    if not found.ids and not found.lines:
         return NOTHING
     result = {"lines": found.lines, "ids": found.ids, "origins": found.mark.origins}
     record = EffectRecord(

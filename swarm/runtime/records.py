@@ -1,5 +1,6 @@
 """Orders and tasks as rows: read them, claim them, move them by compare-and-set."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,6 +13,9 @@ from swarm.core.errors import Cancelled, ConfigError, NotFound
 from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
 from swarm.core.registry import nearest
 from swarm.store.tables import asks, orders, tasks
+
+CUSTOMER_LANES = 8
+"""Each lane with work costs a worker a query at every look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,21 @@ def task_workflow_id(order_id: str, segment: int, task_id: str) -> str:
     return f"{order_id}:{segment}:{task_id}"
 
 
+def lane_of(channel: str, sender_id: str, customer: str | None) -> str:
+    """Name the lane of a person's orders; all customers share a few, however many they are."""
+    if customer is None:
+        return f"{channel}:{sender_id}"
+    number = int.from_bytes(hashlib.sha256(customer.encode()).digest()[:4]) % CUSTOMER_LANES
+    return f"customers:{number}"
+
+
+def order_of_workflow(workflow_id: str) -> tuple[str, int]:
+    """Return the order and the segment that a workflow works, by its name; -1 for no segment."""
+    order_id, _, rest = workflow_id.partition(":")
+    number = rest.partition(":")[0]
+    return order_id, int(number) if number.isdecimal() else -1
+
+
 def read_state(text: str) -> OrderState:
     """Read a stored state.
 
@@ -55,13 +74,16 @@ def read_state(text: str) -> OrderState:
         ) from error
 
 
-def find(connection: Connection, order_id: str) -> Any:
+def find(connection: Connection, order_id: str, *, is_held: bool = False) -> Any:
     """Return the row of an order.
+
+    With `is_held` nobody else changes it before the transaction ends.
 
     Raises:
         NotFound: No such order; the nearest id is named.
     """
-    row = connection.execute(_ORDER, {"of_order": order_id}).first()
+    query = _HELD_ORDER if is_held else _ORDER
+    row = connection.execute(query, {"of_order": order_id}).first()
     if row is None:
         recent = connection.execute(
             sa.select(orders.c.id).order_by(orders.c.created_at.desc()).limit(200)
@@ -150,6 +172,7 @@ def answers(connection: Connection, order_id: str) -> dict[tuple[str, int], str]
 _AT_WORK = TaskState(status=TaskStatus.WORKING).model_dump_json()
 _IS_ORDER = orders.c.id == sa.bindparam("of_order")
 _ORDER = sa.select(orders).where(_IS_ORDER)
+_HELD_ORDER = _ORDER.with_for_update()
 _STANDING = sa.select(orders.c.segment, orders.c.status).where(_IS_ORDER)
 _CLAIM = (
     orders.update()

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from swarm.agents.decide import decide
 from swarm.agents.mind import Mind
 from swarm.agents.prompt import system_message, user_message
+from swarm.channels.bound import is_for_customers
 from swarm.core import language
 from swarm.core.clock import iso
 from swarm.core.errors import Cancelled, SwarmError
@@ -24,6 +25,7 @@ from swarm.core.order import (
     TaskState,
     TaskStatus,
 )
+from swarm.core.registry import Registry
 from swarm.ledger.book import Caller, release_holds
 from swarm.ledger.forecast import forecast
 from swarm.ledger.hosting.books import write_usage
@@ -40,6 +42,9 @@ from swarm.runtime.wording import episode, plan_card
 
 log = structlog.get_logger("swarm.segments")
 
+DESKS = Registry("desk", {"customers": "swarm.runtime.customers_answering:answer_customer"})
+"""Loaded on first use: most companies serve no customers from here."""
+
 BUG = "Something inside Swarm broke; the trace is in the log. `swarm resume` tries again."
 
 
@@ -48,6 +53,9 @@ async def run_segment(company: Company, order_id: str, segment: int) -> None:
     token = company.ids.new("r")
     order = await company.store.awrite(lambda c: records.claim(c, order_id, segment, token))
     if order is None:
+        return
+    if is_for_customers(order.channel):
+        await DESKS.load("customers")(company, order)
         return
     desk = OrderDesk(company, order)
     with company.meter.working(order_id, None, segment):

@@ -2,41 +2,49 @@
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection
 
-from swarm.channels.base import Capabilities, Channel, SendRefused
+from swarm.channels.base import Channel, SendRefused, ThreadGone
 from swarm.core.clock import Clock, iso
 from swarm.core.errors import Transient
 from swarm.core.message import Button, OutboundKind, OutboundMessage
 from swarm.ledger.attention import note_result, note_shown
 from swarm.runtime import outbox as box
+from swarm.runtime.pace import Pace
+from swarm.runtime.quiet_desk import FOR_GOOD
+from swarm.runtime.topics import Topics
 from swarm.store.database import Store
 from swarm.store.tables import asks, outbox, sent_messages
 
 log = structlog.get_logger("swarm.outbox")
 
 PRIORITY = {OutboundKind.DECISION: 0, OutboundKind.ANSWER: 1, OutboundKind.PROGRESS: 2}
-LANES = 8
-"""Chats of one account that are written to at the same moment; within one, never two."""
 LOOK = 500
 """Most messages of one account that are looked at for the next one."""
 GRACE_S = 2.0
 """How long a stop waits for messages on their way, in seconds."""
-LONGEST_BACKOFF_S = 15.0
-"""Longest wait before a platform that cannot be reached is tried again, in seconds."""
 
 Dress: TypeAlias = Callable[[Connection, OutboundMessage], Sequence[OutboundMessage]]
 """Turn the plain word on how a segment ended into cards; none where it says nothing any more."""
 Doubt: TypeAlias = Callable[[Connection, Any], None]
 """Ask a person about a message of which nobody knows whether it arrived."""
+
+
+class Quiet(Protocol):
+    """Say what waits while its reader sleeps."""
+
+    def hold(self, connection: Connection, row: Any, *, is_edit: bool) -> str | None:
+        """Return until when a message waits; `FOR_GOOD` where it is then worth nothing."""
+
+    def release(self, connection: Connection, *channels: str) -> None:
+        """Let what is held be looked at anew."""
 
 
 class Sender:
@@ -52,6 +60,8 @@ class Sender:
         dress: Dress | None = None,
         doubt: Doubt | None = None,
         wake: asyncio.Event | None = None,
+        quiet: Quiet | None = None,
+        topics: Topics | None = None,
     ) -> None:
         """Take what to send with.
 
@@ -63,7 +73,11 @@ class Sender:
             dress: Writes cards for channels with buttons.
             doubt: Asks about what is `unknown`, on channels with buttons.
             wake: Set by whoever queued something in this process.
+            quiet: Holds back what is not urgent while its reader sleeps.
+            topics: Gives orders topics of their own, on channels that can.
         """
+        self.topics = topics or Topics(store=store, clock=clock)
+        self._quiet = quiet
         self._store = store
         self._clock = clock
         self._channels = channels
@@ -74,7 +88,7 @@ class Sender:
 
     async def run(self) -> None:
         """Send until cancelled. A message caught in the act by a crash is `unknown`, not resent."""
-        await self._store.awrite(self._doubt_all)
+        await self._store.awrite(self._begin)
         lines = [_Line(self, self._channels[name]) for name in sorted(self._channels)]
         async with asyncio.TaskGroup() as group:
             for line in lines:
@@ -89,7 +103,10 @@ class Sender:
             for line in lines:
                 line.wake.set()
 
-    def _doubt_all(self, connection: Connection) -> None:
+    def _begin(self, connection: Connection) -> None:
+        if self._quiet is not None:
+            # Settings may have changed since it was held.
+            self._quiet.release(connection, *self._channels)
         rows = connection.execute(
             sa.select(outbox).where(
                 outbox.c.state == "sending", outbox.c.channel.in_(list(self._channels))
@@ -120,6 +137,8 @@ class Sender:
             row = self._most_urgent(connection, channel.name, is_free)
             if row is None:
                 return None
+            if self._holds(connection, channel, row):
+                continue
             row = self._prepare(connection, channel, row)
             if row is None:
                 continue
@@ -131,6 +150,18 @@ class Sender:
             edits = _slot_id(connection, row) if channel.capabilities.has_edits else None
             return row, _message(row, edits=edits)
 
+    def _holds(self, connection: Connection, channel: Channel, row: Any) -> bool:
+        """Keep a message back whose reader sleeps; what is urgent passes it by."""
+        if self._quiet is None:
+            return False
+        is_edit = channel.capabilities.has_edits and _slot_id(connection, row) is not None
+        until = self._quiet.hold(connection, row, is_edit=is_edit)
+        if until is None:
+            return False
+        values = {"state": "void"} if until == FOR_GOOD else {"held_until": until}
+        connection.execute(outbox.update().where(outbox.c.id == row.id).values(**values))
+        return True
+
     def _most_urgent(
         self, connection: Connection, channel: str, is_free: Callable[[str], bool]
     ) -> Any:
@@ -140,7 +171,11 @@ class Sender:
         held = sa.select(outbox.c.chat_id).where(*is_meant, outbox.c.not_before > now)
         rows = connection.execute(
             sa.select(outbox)
-            .where(*is_meant, outbox.c.chat_id.not_in(held))
+            .where(
+                *is_meant,
+                outbox.c.chat_id.not_in(held),
+                sa.or_(outbox.c.held_until.is_(None), outbox.c.held_until <= now),
+            )
             .order_by(outbox.c.id)
             .limit(LOOK)
         ).all()
@@ -267,79 +302,18 @@ class Sender:
         return self._poll_s
 
 
-class _Pace:
-    """Keep to the rates of one platform."""
-
-    def __init__(self, clock: Clock, can: Capabilities) -> None:
-        self._clock = clock
-        self._can = can
-        self._free_at: dict[str, float] = {}
-        self._recent: deque[float] = deque()
-        self._open_at = 0.0
-        self.busy: set[str] = set()
-        self.failures = 0
-
-    def is_free(self, chat: str) -> bool:
-        """Return whether a chat may be written to now."""
-        return chat not in self.busy and self._clock.monotonic() >= self._free_at.get(chat, 0.0)
-
-    def wait_s(self, poll_s: float) -> float:
-        """Return how long to wait before there may be something to do."""
-        now = self._clock.monotonic()
-        closed = max(self._open_at - now, self._crowded(now))
-        if closed > 0:
-            return closed
-        ahead = [at - now for at in self._free_at.values() if at > now]
-        return min([poll_s, *ahead])
-
-    def is_open(self) -> bool:
-        """Return whether anything at all may be sent now."""
-        now = self._clock.monotonic()
-        return now >= self._open_at and self._crowded(now) <= 0 and len(self.busy) < LANES
-
-    def _crowded(self, now: float) -> float:
-        """Return for how long the account has sent all that it may within a second."""
-        if self._can.per_second is None:
-            return 0.0
-        while self._recent and self._recent[0] <= now - 1.0:
-            self._recent.popleft()
-        return self._recent[0] + 1.0 - now if len(self._recent) >= self._can.per_second else 0.0
-
-    def begin(self, chat: str) -> None:
-        """Note that a message is on its way."""
-        self.busy.add(chat)
-        self._recent.append(self._clock.monotonic())
-
-    def end(self, chat: str) -> None:
-        """Note that it arrived, or did not; the pause counts from here."""
-        self.busy.discard(chat)
-        now = self._clock.monotonic()
-        # Groups have negative ids on Telegram; elsewhere the two pauses are the same.
-        is_group = chat.startswith("-")
-        pause = self._can.group_pause_s if is_group else self._can.chat_pause_s
-        if pause:
-            self._free_at[chat] = now + pause
-        if len(self._free_at) > 10_000:
-            self._free_at = {c: at for c, at in self._free_at.items() if at > now}
-
-    def close(self) -> None:
-        """Keep away from a platform that cannot be reached, longer each time."""
-        self.failures += 1
-        wait_s = min(0.5 * 2.0 ** min(self.failures, 10), LONGEST_BACKOFF_S)
-        self._open_at = self._clock.monotonic() + wait_s
-
-
 class _Line:
     """One account: several chats at once, one message at a time in each."""
 
     def __init__(self, sender: Sender, channel: Channel) -> None:
         self._sender = sender
         self._channel = channel
-        self._pace = _Pace(sender.clock, channel.capabilities)
+        self._pace = Pace(sender.clock, channel.capabilities)
         self._jobs: set[asyncio.Task[None]] = set()
         self.wake = asyncio.Event()
 
     async def run(self) -> None:
+        await self._sender.topics.end(self._channel)
         try:
             while True:
                 self.wake.clear()
@@ -369,7 +343,10 @@ class _Line:
     async def _send(self, row: Any, message: OutboundMessage) -> None:
         sender, store = self._sender, self._sender.store
         try:
+            message = await sender.topics.placed(self._channel, row, message)
             sent_id = await self._channel.send(message)
+        except ThreadGone:
+            await store.awrite(lambda c: sender.topics.lost(c, row, message.thread_id))
         except Transient as error:
             if error.retry_after_s is None:
                 self._pace.close()
@@ -385,6 +362,8 @@ class _Line:
         else:
             self._pace.failures = 0
             await store.awrite(lambda c: sender.settle(c, row, sent_id))
+            if row.order_id is not None:
+                await sender.topics.end(self._channel)
         finally:
             self._pace.end(row.chat_id)
             self.wake.set()

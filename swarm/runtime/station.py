@@ -14,10 +14,18 @@ from swarm.store.tables import asks, channel_health, inbox, leases, outbox
 class DatabaseStation:
     """Keep leases and states in the company's database."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
+    def __init__(self, *, store: Store, clock: Clock, owner: str | None = None) -> None:
+        """Take the database.
+
+        Args:
+            store: Holds leases and states.
+            clock: Tells when a lease runs out.
+            owner: In whose name leases are held. Where it outlives a process, a restart after a
+                crash need not wait until they run out; None draws one for this process.
+        """
         self._store = store
         self._clock = clock
-        self._owner = uuid.uuid4().hex
+        self._owner = owner or uuid.uuid4().hex
 
     async def hold(self, name: str, *, seconds: float) -> bool:
         """Hold a lease for so long; False where another process has it."""

@@ -26,6 +26,7 @@ from swarm.core.errors import (
     ToolError,
     Transient,
 )
+from swarm.core.lane import LANE, lane_of
 from swarm.core.mark import Mark
 from swarm.core.order import (
     Frame,
@@ -49,6 +50,7 @@ from swarm.org.briefs import MAX_REWORKS
 from swarm.runtime import records
 from swarm.runtime.company import Company
 from swarm.runtime.embedding import paid_by
+from swarm.runtime.noted import is_note, noted
 from swarm.runtime.recalling import BEFORE, Remembered, recall_once
 from swarm.sandbox.base import Sandbox
 from swarm.store.tables import artifacts, asks
@@ -146,6 +148,7 @@ class TaskDesk:
         self._token = token
         self._setting = setting
         self._blocked: Blocked | None = None
+        self._said: tuple[str, ...] = ()
         self.last = TaskState(status=TaskStatus.WORKING)
         """The state after the last finished step."""
 
@@ -160,13 +163,15 @@ class TaskDesk:
         self.last = state
         node = f"{self._lane(state)}/w{state.attempts}"
         recalled = await self._recalled(role, node)
+        self._said = tuple(line for line in recalled.lines if is_note(line))
         brief = briefs.work_brief(
             self._setting.order,
             self._setting.frame,
             task,
             inputs=self._setting.inputs,
             review=state.review,
-            memories=recalled.lines,
+            memories=[line for line in recalled.lines if not is_note(line)],
+            said=self._said,
             skills=await self._skills(role),
         )
         with paid_by(self._order_id, node, self._mind(role, node).caller):
@@ -190,6 +195,7 @@ class TaskDesk:
         """Return what the company remembers of such a task."""
         task = self._setting.task
         caller = self._mind(role, node).caller
+        said = await self._company.store.aread(lambda c: noted(c, self._order_id, node))
         with paid_by(self._order_id, node, caller):
             return await recall_once(
                 self._company.recaller,
@@ -199,6 +205,7 @@ class TaskDesk:
                 books=self._company.effects,
                 key=CallKey(self._order_id, node, BEFORE),
                 actor=self._actor(role, caller),
+                said=said,
             )
 
     async def _skills(self, role: Role) -> str:
@@ -220,7 +227,11 @@ class TaskDesk:
         node = f"{self._lane(state)}/r{state.attempts - 1}"
         mind = self._mind(role, node)
         brief = briefs.review_brief(
-            self._setting.frame, task, state, deliverables=self._show(state.files)
+            self._setting.frame,
+            task,
+            state,
+            deliverables=self._show(state.files),
+            said=self._said,
         )
         review = await decide(
             mind,
@@ -475,7 +486,10 @@ def write_ask(
         )
         return str(known)
     options = values.pop("options")
+    # Drawn in a lane of its own, by which a replay finds the id that this very ask had.
+    lane = LANE.set(lane_of(order_id, node, seq))
     ask_id = company.ids.new("q")
+    LANE.reset(lane)
     connection.execute(
         asks.insert().values(
             id=ask_id,

@@ -18,6 +18,7 @@ from swarm.core.origin import Origin
 from swarm.ledger.approvals import Signer
 from swarm.memory.base import Memory
 from swarm.runtime.buttons import Keyboard
+from swarm.runtime.customers import Service
 from swarm.runtime.documents import Documents
 from swarm.runtime.inbox import order_of_message
 from swarm.runtime.intake import Intake
@@ -27,6 +28,7 @@ from swarm.runtime.pairing import Pairing
 from swarm.runtime.pausing import Pause
 from swarm.runtime.people import ORIGINS, People, Person, Right
 from swarm.runtime.phrases import say
+from swarm.runtime.quiet_desk import QuietDesk
 from swarm.store.tables import asks, dialogues, order_notes, orders, sent_messages
 
 DIALOGUE_FOR = timedelta(hours=12)
@@ -48,10 +50,23 @@ class Desks:
     memory: Callable[[Connection], Memory]
     roles: Callable[[], Sequence[tuple[str, str]]]
     """Name and title of each role of the company."""
+    service: Service
+    """How customers are served."""
     groups: frozenset[str] = frozenset()
     """Chats of several people in which the company listens."""
+    quiet: QuietDesk | None = None
+    """Who sleeps when; None where nobody's night is known."""
     hears_voice: bool = False
     """Whether an engine writes voice notes down before they are brought here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What came of a message."""
+
+    outcome: str
+    order_id: str | None = None
+    signals: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +175,12 @@ class Turn:
             person_id=self.person.platform_id,
         )
 
-    def place(self, text: str, *, origin: Origin | None = None) -> str:
-        """Take an order; `origin` says whose words it is, where they are not this person's own."""
+    def place(self, text: str, *, origin: Origin | None = None, customer: str | None = None) -> str:
+        """Take an order.
+
+        `origin` says whose words it is, where they are not this person's own; `customer` is the
+        one customer whom it serves.
+        """
         self.need(Right.ORDER)
         message = InboundMessage(
             channel=self.message.channel,
@@ -173,6 +192,7 @@ class Turn:
             text=text,
             received_at=self.message.received_at,
             origin=origin or ORIGINS[self.person.role],
+            customer=customer,
         )
         order_id = self.desks.intake(self.connection).place(message)
         self.order_id = order_id

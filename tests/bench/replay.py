@@ -1,52 +1,146 @@
 """How fast recorded orders are played: `python -m tests.bench.replay`.
 
-Prints model calls and orders for each second of processor time, that is on one core without
-neighbours, and on the clock of the wall. The path is that of production: intake, engine, graph,
-policy, ledger; each order has a home of its own.
+Prints a table of processor time (user and system, all threads of the process), which is what the
+bars speak of: a core without neighbours. The wall's clock stands beside it. The path is that of
+production: intake, engine, graph, policy, ledger, outbox.
+
+- `own home`: each order has a home and an engine of its own, as before there were houses.
+- `house, first`: one order, with the opening of the house.
+- `house, many`: further orders in the same house.
+
+`--copies N` plays one cassette so many times, and prints the memory that the process holds.
 """
 
+import argparse
 import asyncio
+import os
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from swarm.evals.cassette import read, write
+from swarm.evals.cassette import Cassette, read
+from swarm.evals.house import House
+from swarm.evals.performing import prepare_home
 from swarm.evals.replaying import no_sockets, replay
-from tests.evals import orders
+from swarm.evals.scenario import Scenario, find, load
 
-ORDERS = 10
+PACKS = Path(__file__).parents[1] / "scenarios"
+ORDERS = 100
+ALONE = 10
+"""Orders that are played in a home of their own: they take long."""
 CALLS_BAR, ORDERS_BAR = 300, 25
 """Recorded calls and orders a second on one core that are wanted."""
+LOOKS = 10
+"""How often a long run tells its memory."""
 
 
-async def measure(folder: Path) -> str:
-    """Play one small and one large order a few times, and say how fast that was."""
-    lines = []
-    for recording in (orders.with_a_question, orders.side_by_side):
-        cassette = await recording(folder / recording.__name__)
-        path = folder / f"{recording.__name__}.jsonl"
-        write(cassette, path)
-        with no_sockets():
-            await replay(read(path), folder / f"{recording.__name__}-warm")
-            wall, processor = time.perf_counter(), time.process_time()
-            for number in range(ORDERS):
-                again = await replay(read(path), folder / f"{recording.__name__}-{number}")
-                assert again.is_same
-        processor, wall = time.process_time() - processor, time.perf_counter() - wall
-        calls = len(cassette.lane("model"))
-        lines.append(
-            f"{recording.__name__}: {calls} calls an order, "
-            f"{ORDERS * calls / processor:.0f} calls/s and {ORDERS / processor:.1f} orders/s "
-            f"a core; {ORDERS / wall:.1f} orders/s on the wall's clock"
+@dataclass
+class Spent:
+    """What some replays took."""
+
+    name: str
+    orders: int = 0
+    calls: int = 0
+    processor_s: float = 0.0
+    wall_s: float = 0.0
+
+    def line(self) -> str:
+        """Return it as a row of the table."""
+        per_order, per_call = self.processor_s / self.orders, self.processor_s / self.calls
+        return (
+            f"{self.name:14}{self.orders:8}{self.calls:8}{per_order * 1e3:12.1f}"
+            f"{per_call * 1e3:11.2f}{1 / per_order:10.1f}{1 / per_call:9.0f}"
+            f"{self.orders / self.wall_s:14.1f}"
         )
-    bars = f"wanted: {CALLS_BAR} calls/s and {ORDERS_BAR} orders/s a core"
-    return "\n".join([*lines, bars])
+
+
+HEAD = (
+    f"{'':14}{'orders':>8}{'calls':>8}{'CPU ms/order':>12}{'ms/call':>11}{'orders/s':>10}"
+    f"{'calls/s':>9}{'wall orders/s':>14}"
+)
+Shelf = Sequence[tuple[Scenario, Cassette]]
+
+
+def shelf() -> Shelf:
+    """Return the scenarios that ship with one cassette, read once."""
+    paths = [path for path in find([PACKS]) if path.with_suffix(".jsonl").is_file()]
+    return [(load(path), read(path.with_suffix(".jsonl"))) for path in paths]
+
+
+async def _play(scenario: Scenario, cassette: Cassette, home: Path, house: House | None) -> int:
+    prepare_home(scenario, home, [cassette.manifest.order["id"]])
+    played = await replay(cassette, home, house=house)
+    if not played.is_same:
+        sys.stderr.write(f"{scenario.name}: differs: {played.misses[:1]}\n")
+    return played.calls
+
+
+async def _spend(name: str, work: Shelf, count: int, folder: Path, house: House | None) -> Spent:
+    spent = Spent(name)
+    wall, processor = time.perf_counter(), time.process_time()
+    for number in range(count):
+        scenario, cassette = work[number % len(work)]
+        home = await house.fresh_home() if house else folder / str(number)
+        spent.calls += await _play(scenario, cassette, home, house)
+        spent.orders += 1
+    spent.processor_s = time.process_time() - processor
+    spent.wall_s = time.perf_counter() - wall
+    return spent
+
+
+async def measure(folder: Path, *, orders: int = ORDERS, alone: int = ALONE) -> None:
+    """Play what ships in homes of their own, and in one house, and print the table."""
+    say(HEAD)
+    work = shelf()
+    with no_sockets():
+        await _spend("warm", work, 1, folder / "warm", None)
+        say((await _spend("own home", work, alone, folder / "own", None)).line())
+        async with House(folder / "house") as house:
+            say((await _spend("house, first", work, 1, folder, house)).line())
+            await _spend("warm", work, len(work), folder, house)
+            say((await _spend("house, many", work, orders, folder, house)).line())
+    load_now = " ".join(f"{one:.1f}" for one in os.getloadavg())
+    say(f"wanted: {CALLS_BAR} calls/s and {ORDERS_BAR} orders/s a core; load {load_now}")
+
+
+async def measure_memory(folder: Path, copies: int) -> None:
+    """Play one cassette many times, and print what memory the process holds on the way."""
+    work = [next(item for item in shelf() if item[1].lane("founder"))]
+    with no_sockets():
+        async with House(folder / "house") as house:
+            for part in range(LOOKS):
+                count = copies * (part + 1) // LOOKS - copies * part // LOOKS
+                spent = await _spend("copies", work, max(count, 1), folder, house)
+                done = copies * (part + 1) // LOOKS
+                say(f"{done:8} copies: {_rss_mib():.1f} MiB; {spent.line()}")
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _rss_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:
     """Measure in a folder that is gone afterwards."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--orders", type=int, default=ORDERS)
+    parser.add_argument("--alone", type=int, default=ALONE)
+    parser.add_argument("--copies", type=int, default=0)
+    wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="swarm-bench-") as folder:
-        print(asyncio.run(measure(Path(folder))))  # noqa: T201  # a bench prints
+        if wanted.copies:
+            asyncio.run(measure_memory(Path(folder), wanted.copies))
+        else:
+            asyncio.run(measure(Path(folder), orders=wanted.orders, alone=wanted.alone))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,12 @@
 
 Fifty people write once a second each to a company in a process of its own, whose model answers at
 once. Every tenth message is an order; the rest is what people say in between. A message counts as
-acknowledged when the platform may forget it, that is when it is on disk.
+acknowledged when the platform may forget it, that is when it is on disk. A person sees a sign when
+the first reply is sent: a bot may send thirty messages a second in all, so fifty people who all
+write once a second cannot all be answered as fast.
+
+What else the machine did meanwhile is told beside it: the load, and for how long threads of the
+company that could have run had to wait for a processor.
 """
 
 import argparse
@@ -27,6 +32,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER_EVERY = 10
 BETWEEN = ("/status", "thanks", "/help", "how much so far?", "/inbox", "/team", "hello", "/cost")
 START_S = 60.0
+WARM_S = 90.0
+SIGNS = """
+SELECT (julianday(o.sent_at) - julianday(i.received_at)) * 86400000
+FROM inbox i JOIN outbox o ON o.dedupe_key = 'reply/' || i.id || '/1'
+WHERE o.state = 'sent'
+"""
+"""How long each message waited for the first reply to it, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +69,40 @@ async def run(home: Path, load: Load, provider_url: str) -> dict[str, Any]:
         try:
             await server.listened(timeout_s=START_S)
             await speak(server, people, load, load.warm_s)
+            with suppress(TimeoutError):
+                await warmed(home)
             first = len(server.requests)
-            rss = await asyncio.to_thread(rss_kib, process.pid)
+            before = await asyncio.to_thread(use_of, process.pid)
             said = await speak(server, people, load, load.seconds)
+            after = await asyncio.to_thread(use_of, process.pid)
             with suppress(TimeoutError):
                 await server.drained(timeout_s=60)
-            grown = (await asyncio.to_thread(rss_kib, process.pid) - rss) / 1024
-            found = figures(server, home, said, first)
-            return found | {"telegram_rss_growth_mib": round(grown, 1)}
+            return {
+                **figures(server, home, said, first),
+                "telegram_rss_mib": round(after.rss_kib / 1024, 1),
+                "telegram_rss_growth_mib": round((after.rss_kib - before.rss_kib) / 1024, 1),
+                "telegram_cpu_s": round(after.cpu_s - before.cpu_s, 1),
+                "telegram_waited_for_cpu_s": round(after.waited_s - before.waited_s, 1),
+                "telegram_threads": after.threads,
+                "telegram_load_average": round(os.getloadavg()[0], 1),
+            }
         finally:
             process.terminate()
             await process.wait()
+
+
+async def warmed(home: Path) -> None:
+    """Wait until an order came to a halt: what is loaded on first use is loaded by then."""
+    async with asyncio.timeout(WARM_S):
+        while not await asyncio.to_thread(halted, home):
+            await asyncio.sleep(0.2)
+
+
+def halted(home: Path) -> int:
+    """Return how many orders neither wait for work nor are worked."""
+    with closing(connect(home / "swarm.db")) as database:
+        query = "SELECT COUNT(*) FROM orders WHERE status NOT IN ('queued', 'working')"
+        return int(database.execute(query).fetchone()[0])
 
 
 def environment(
@@ -119,6 +154,12 @@ def figures(
         stored = database.execute("SELECT COUNT(*) FROM inbox").fetchone()[0]
         handled = database.execute("SELECT COUNT(*) FROM inbox WHERE state = 'done'").fetchone()[0]
         orders = database.execute("SELECT COUNT(*) FROM orders").fetchone()[0]
+        query = "SELECT status, COUNT(*) FROM orders GROUP BY status ORDER BY status"
+        statuses = dict(database.execute(query).fetchall())
+        unsent = database.execute("SELECT COUNT(*) FROM outbox WHERE state = 'pending'").fetchone()[
+            0
+        ]
+        signs = [float(row[0]) for row in database.execute(SIGNS)]
     return {
         "telegram_messages": len(said),
         "telegram_never_acknowledged": len(said) - len(acknowledged),
@@ -127,11 +168,41 @@ def figures(
         "telegram_ack_ms_max": round(max(acknowledged), 1),
         "telegram_stored": stored,
         "telegram_handled_at_end": handled,
+        "telegram_sign_ms_p50": round(statistics.median(signs), 1) if signs else None,
+        "telegram_sign_ms_p95": round(statistics.quantiles(signs, n=20)[18], 1) if signs else None,
+        "telegram_unsent_at_end": unsent,
         "telegram_orders": orders,
+        "telegram_orders_by_status": statuses,
         "telegram_limits_exceeded": len(server.rates.exceeded),
         "telegram_floods_disobeyed": len(server.rates.disobeyed),
         "telegram_busiest_second": server.rates.busiest_second,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a process used so far."""
+
+    rss_kib: int
+    cpu_s: float
+    waited_s: float
+    """For how long its threads stood in line for a processor, summed."""
+    threads: int
+
+
+def use_of(pid: int) -> Use:
+    """Read what a process used so far, of all its threads that still run."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    waited = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            waited += int((task / "schedstat").read_text().split()[1])
+    return Use(
+        rss_kib=rss_kib(pid),
+        cpu_s=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+        waited_s=waited / 1e9,
+        threads=int(fields[17]),
+    )
 
 
 def rss_kib(pid: int) -> int:
@@ -168,10 +239,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--chats", type=int, default=50)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--warm", type=int, default=Load().warm_s)
     parser.add_argument("--order-every", type=int, default=ORDER_EVERY)
     options = parser.parse_args()
     found = measure(
-        Load(chats=options.chats, seconds=options.seconds, order_every=options.order_every)
+        Load(
+            chats=options.chats,
+            seconds=options.seconds,
+            warm_s=options.warm,
+            order_every=options.order_every,
+        )
     )
     for name, value in found.items():
         sys.stdout.write(f"{name:34} {value}\n")

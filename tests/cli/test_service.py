@@ -58,7 +58,7 @@ def test_a_worker_serves_other_terminals_and_stops_cleanly(terminal: Terminal) -
         seen = terminal.run("order", "Write a page.", "--wait")
         assert seen.code == 0, seen.err
         assert f"The worker with process id {process.pid} does the work" in seen.out
-        assert f"process {process.pid} works" in terminal.run("doctor").out
+        assert f"process id {process.pid} works" in terminal.run("doctor").out
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (0, "")

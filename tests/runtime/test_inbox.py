@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from swarm.channels.fake import FakeChannel
 from swarm.core.message import InboundFile, InboundMessage
 from swarm.runtime import inbox as box
-from swarm.runtime.hearing import safe_name
 from swarm.runtime.inbox import Inbox
+from swarm.runtime.incoming import safe_name
 from swarm.store.database import Store, sqlite_url
 from swarm.store.tables import inbox, order_notes
 from tests.runtime.fronts import MovingClock, desk
@@ -118,6 +118,7 @@ async def test_a_reader_that_sees_old_rows_acts_on_none_of_them_again(
         return connection.execute(sa.select(inbox).order_by(inbox.c.id)).all()
 
     monkeypatch.setattr(Inbox, "waiting", stale)
+    monkeypatch.setattr("swarm.runtime.hearing.POLL_S", 0.01)
     async with desk(home) as company:
         await company.hears("Write a page.")
         await company.hears("Make it blue", reply_to="phone-1")

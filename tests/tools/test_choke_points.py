@@ -19,7 +19,7 @@ DOORS: dict[str, tuple[set[str], tuple[str, ...]]] = {
             "asyncio.start_server", "asyncio.open_unix_connection", "asyncio.start_unix_server",
             "create_connection", "create_server", "create_datagram_endpoint", "sock_connect",
         },
-        ("llm/", "sandbox/", "channels/", "tools/http.py", "tools/resolving.py"),
+        ("llm/", "sandbox/", "channels/", "farm/", "tools/http.py", "tools/resolving.py"),
     ),
     "a process": (
         {
@@ -30,7 +30,7 @@ DOORS: dict[str, tuple[set[str], tuple[str, ...]]] = {
             *(f"os.exec{ending}" for ending in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
             *(f"os.spawn{ending}" for ending in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
         },
-        ("sandbox/", "tools/mcp/", "evals/processes.py"),
+        ("sandbox/", "farm/", "tools/mcp/", "evals/processes.py"),
     ),
     "code from a text": ({"eval", "exec", "pickle", "marshal", "shelve", "dill"}, ()),
     "the C library": ({"ctypes", "cffi"}, ("llm/", "sandbox/")),
