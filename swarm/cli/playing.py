@@ -216,11 +216,14 @@ def _checked(paths: Sequence[Path], wanted: Wanted) -> list[tuple[Path, Cassette
         if not wanted.is_priced_alone:
             check_playable(cassette, path)
         order = cassette.manifest.order["id"]
-        if order in orders:
-            raise InvalidInput(
-                f"{orders[order]} and {path} are both recordings of order {order}: play one of them."
-            )
-        orders[order] = path
+        # The ids of what a person wrote count from the same beginning.
+        if cassette.manifest.provenance.kind != "authored":
+            if order in orders:
+                raise InvalidInput(
+                    f"{orders[order]} and {path} are both recordings of order {order}: "
+                    "play one of them."
+                )
+            orders[order] = path
         kept += path.stat().st_size
         found.append((path, cassette if kept <= KEPT_BYTES else None))
     return found
