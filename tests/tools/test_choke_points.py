@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,13 @@ DOORS: dict[str, tuple[set[str], tuple[str, ...]]] = {
 """What opens it, and the files that may."""
 
 
-def names_used(source: str) -> Iterator[tuple[int, str]]:
+@cache
+def names_used(source: str) -> list[tuple[int, str]]:
     """Return each module imported and each dotted name called or passed on, with its line."""
+    return list(_names(source))
+
+
+def _names(source: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

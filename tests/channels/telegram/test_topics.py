@@ -87,9 +87,13 @@ async def test_without_topics_or_the_right_to_them_it_goes_on_where_it_was_given
         is_forum=why != "no forum",
         is_bot_admin=why != "no right",
     ) as room:
-        for subject in ("bread", "cheese"):
+        for number, subject in enumerate(("bread", "cheese")):
             room.orders(f"write a page about {subject}")
             await room.sees("revision 1")
+            # While it waits, the next order could be a word on it.
+            order_id = room.company.orders[number]["id"]
+            room.company.app.office.approve(order_id, by="ada")
+            await room.sees(f"{order_id} is delivered")
         await room.company.settled()
         assert room.group.topics == []
         asked = len(room.company.server.calls("createForumTopic"))
