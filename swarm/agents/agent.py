@@ -5,9 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from swarm.agents.hands import Hands, Turn
+from swarm.agents.hands import Hands
 from swarm.agents.mind import Mind, Question, assistant_message
 from swarm.agents.protocol import ToolProtocol, protocol_for
+from swarm.agents.turns import Turn
 from swarm.core.chat import Completion, Message, StopReason
 from swarm.core.clock import Clock
 from swarm.core.errors import BadAnswer, LimitExceeded

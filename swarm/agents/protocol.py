@@ -4,8 +4,8 @@ import json
 from typing import Any, Protocol
 
 from swarm.agents.decide import parse_document, with_schema
-from swarm.agents.hands import CallResult
 from swarm.agents.mind import Question
+from swarm.agents.turns import CallResult
 from swarm.core.chat import Completion, JsonSchema, Message, StopReason, ToolCall, ToolSpec
 from swarm.core.errors import BadAnswer
 from swarm.llm.base import Capabilities

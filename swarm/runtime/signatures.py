@@ -159,12 +159,7 @@ class Signatures:
         Raises:
             InvalidInput: No destination, or a time that is no future within a year.
         """
-        named = tuple(dict.fromkeys(d.strip() for d in destinations if d.strip()))
-        if not named or any("*" in d for d in named):
-            raise InvalidInput(
-                "Name each destination in full: an empty list means nobody, and there are no "
-                "wildcards."
-            )
+        named = _named(destinations)
         if not 0 < days <= MAX_DAYS:
             raise InvalidInput(f"{days:g} days make no sense: give more than 0, up to {MAX_DAYS}.")
         now = self._clock.now()
@@ -178,38 +173,24 @@ class Signatures:
             created_by=signer.identity,
             revoked_at=None,
         )
-
-        def work(connection: Connection) -> None:
-            connection.execute(
-                standing_rules.insert().values(
-                    id=rule.id,
-                    role=role,
-                    tool=tool,
-                    destinations=json.dumps(named),
-                    until=iso(rule.until),
-                    note=note,
-                    created_at=iso(now),
-                    created_by=signer.identity,
-                )
-            )
-            self.note(
-                connection,
-                kind="standing_rule",
-                order_id=None,
-                signer=signer,
-                body={
-                    "rule": rule.id,
-                    "role": role,
-                    "tool": tool,
-                    "destinations": list(named),
-                    "until": iso(rule.until),
-                    "note": note,
-                    "name": signer.name,
-                },
-            )
-
-        self._store.write(work)
+        self._store.write(lambda c: self._keep(c, rule, at=now, signer=signer))
         return rule
+
+    def _keep(
+        self, connection: Connection, rule: Standing, *, at: datetime, signer: Signer
+    ) -> None:
+        facts = {"role": rule.role, "tool": rule.tool, "until": iso(rule.until), "note": rule.note}
+        connection.execute(
+            standing_rules.insert().values(
+                id=rule.id,
+                destinations=json.dumps(rule.destinations),
+                created_at=iso(at),
+                created_by=rule.created_by,
+                **facts,
+            )
+        )
+        body = {"rule": rule.id, "destinations": list(rule.destinations), "name": signer.name}
+        self.note(connection, kind="standing_rule", order_id=None, signer=signer, body=body | facts)
 
     def standing(self) -> list[Standing]:
         """Return every rule ever signed in advance, the newest first."""
@@ -243,6 +224,16 @@ class Signatures:
             )
 
         self._store.write(work)
+
+
+def _named(destinations: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each destination once; anything but a full name is refused."""
+    named = tuple(dict.fromkeys(d.strip() for d in destinations if d.strip()))
+    if not named or any("*" in d for d in named):
+        raise InvalidInput(
+            "Name each destination in full: an empty list means nobody, and there are no wildcards."
+        )
+    return named
 
 
 def _standing(row: Any) -> Standing:

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from swarm.agents.agent import Agent, Blocked, Done, Failure, Limits
-from swarm.agents.hands import Handed, Hands, Rules
+from swarm.agents.hands import Hands, Rules
+from swarm.agents.turns import Handed
 from swarm.core.chat import Completion, StopReason
 from swarm.core.clock import SystemClock
 from swarm.core.errors import BadAnswer, LimitExceeded, ToolError

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.agents.hands import CallResult
 from swarm.agents.mind import assistant_message
 from swarm.agents.protocol import NativeTools, SchemaTools, action_schema, protocol_for
+from swarm.agents.turns import CallResult
 from swarm.core.chat import StopReason, ToolSpec
 from swarm.core.errors import BadAnswer
 from swarm.llm.base import Capabilities

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar
 import pytest
 import sqlalchemy as sa
 
-from swarm.agents.hands import LOST, Hands, Turn
+from swarm.agents.hands import LOST, Hands
+from swarm.agents.turns import Turn
 from swarm.core.chat import ToolCall
 from swarm.core.errors import Conflict, InvalidInput
 from swarm.core.ids import RandomIds

@@ -15,8 +15,9 @@ from typing import Any, cast
 from sqlalchemy.engine import Connection
 
 from swarm.agents.agent import Agent, Blocked, Done, Limits
-from swarm.agents.hands import Handed, Hands, Rules
+from swarm.agents.hands import Hands, Rules
 from swarm.agents.mind import Mind, Question
+from swarm.agents.turns import Handed
 from swarm.core.chat import Completion, StopReason, ToolCall
 from swarm.core.clock import Clock, SystemClock
 from swarm.core.errors import LimitExceeded
