@@ -14,9 +14,9 @@ from sqlalchemy.engine import Connection
 from swarm.agents.agent import Agent, Blocked, Done, Failure, Outcome
 from swarm.agents.decide import decide
 from swarm.agents.hands import Hands
-from swarm.agents.turns import Handed
 from swarm.agents.mind import Mind
 from swarm.agents.prompt import system_message, user_message
+from swarm.agents.turns import Handed
 from swarm.core.clock import iso
 from swarm.core.errors import (
     Cancelled,
