@@ -104,12 +104,12 @@ def campaign(room: Path, tools: Kit, *, paths: int, hostile: Pest | None = None)
 
 
 def test_no_hostile_path_leads_out(room: Path) -> None:
-    assert campaign(room, kit(), paths=1_600) == []
+    assert campaign(room, kit(), paths=600) == []
 
 
 def test_no_hostile_path_leads_out_while_a_hostile_process_plays_tricks(room: Path) -> None:
     with pest() as hostile:
-        assert campaign(room, kit(), paths=400, hostile=hostile) == []
+        assert campaign(room, kit(), paths=200, hostile=hostile) == []
 
 
 @pytest.mark.parametrize("name", MUTANTS)
