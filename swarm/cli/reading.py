@@ -14,8 +14,8 @@ from swarm.cli.wording import amount, brief_cost, counted, duration, week_warnin
 from swarm.core.money import CostStatus, from_pico, plain
 from swarm.core.order import OrderStatus
 from swarm.ledger.attention import ActionKind
+from swarm.runtime.asking import Ask
 from swarm.runtime.customers_cards import card_text, waiting
-from swarm.runtime.office import Ask
 
 _LOOKS = {
     OrderStatus.DELIVERED: ActionKind.OPENED,

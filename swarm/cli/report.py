@@ -7,7 +7,7 @@ from swarm.cli.wording import band, brief_cost, expected, figure, hours, size
 from swarm.core.document import OrderDocument
 from swarm.core.order import OrderStatus, ReasonKind
 from swarm.core.text import shorten
-from swarm.runtime.office import Ask
+from swarm.runtime.asking import Ask
 
 MEANINGS = {
     OrderStatus.QUEUED: "waits to be taken up",

@@ -6,7 +6,6 @@ acts once, and a click that lost a race changes nothing and says so.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -14,45 +13,27 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.core.clock import Clock, iso
-from swarm.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from swarm.core.errors import Conflict, InvalidInput, Unavailable
 from swarm.core.money import plain
-from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
+from swarm.core.order import OrderStatus
 from swarm.core.origin import Origin
-from swarm.core.registry import nearest
 from swarm.core.text import clean_text
-from swarm.ledger import approvals, budget
+from swarm.ledger import budget
 from swarm.ledger.approvals import Signer
 from swarm.ledger.attention import ActionKind, note_act, note_shown, result_seen_at
 from swarm.ledger.book import release_holds
 from swarm.memory.base import Memory, MemoryKind
-from swarm.runtime import records
-from swarm.runtime.engine import SEGMENT, Engine
+from swarm.runtime import asking, records
+from swarm.runtime.asking import Ask
+from swarm.runtime.engine import Engine
 from swarm.runtime.intake import check_budget
+from swarm.runtime.moves import Moves, another_round, move
 from swarm.runtime.recalling import of_customer
-from swarm.runtime.records import lane_of, segment_id
 from swarm.runtime.signatures import Signatures
 from swarm.runtime.wording import episode
 from swarm.store.database import Store
 from swarm.store.tables import approvals as approval_rows
-from swarm.store.tables import artifacts, asks, orders
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Something that waits for a person."""
-
-    id: str
-    order_id: str
-    task_id: str | None
-    kind: str
-    asked_by: str
-    text: str
-    options: tuple[str, ...]
-    created_at: str
-    digest: str | None = None
-    """What a signature would bind, in hexadecimal; None for what needs none."""
-    expires_at: str | None = None
-    """Until when it may be signed."""
+from swarm.store.tables import artifacts, asks
 
 
 class Office:
@@ -69,7 +50,7 @@ class Office:
         currency: str,
     ) -> None:
         self._store = store
-        self._engine = engine
+        self._moves = Moves(engine)
         self._clock = clock
         self._memory = memory
         self._signatures = signatures
@@ -105,7 +86,7 @@ class Office:
                 )
                 fresh = {row.id: row for row in rows if row.shown_at is None}
                 note_shown(connection, fresh.values(), at=now, channel=channel)
-            return [_ask(row) for row in rows]
+            return [asking.from_row(row) for row in rows]
 
         return self._store.write(work) if is_shown else self._store.read(work)
 
@@ -147,8 +128,8 @@ class Office:
             raise InvalidInput("The answer is empty: write something.")
 
         def work(connection: Connection) -> str:
-            found = self._open_asks(connection, target, kinds=("question", "choice"))
-            self._close_asks(connection, found, text, by)
+            found = asking.open_of(connection, target, kinds=("question", "choice"))
+            self._close(connection, found, text, by)
             order_id = str(found[0].order_id)
             # Words of one's own instead of an option turn all options down.
             passed = sum(len(json.loads(ask.options)) for ask in found)
@@ -160,7 +141,7 @@ class Office:
                 found=found,
                 refused=passed,
             )
-            return self._go_on(connection, order_id)
+            return self._moves.go_on(connection, order_id)
 
         order_id = self._store.write(work)
         self._learn(order_id, f"Asked, the founder answered: {text}")
@@ -183,7 +164,7 @@ class Office:
         reason = clean_text(reason).strip()
 
         def work(connection: Connection) -> tuple[str, str, list[str], Origin]:
-            found = self._open_asks(connection, target, kinds=("choice",))
+            found = asking.open_of(connection, target, kinds=("choice",))
             if len(found) > 1:
                 names = ", ".join(ask.id for ask in found)
                 raise InvalidInput(f"{target} has several open choices: name one of {names}.")
@@ -192,7 +173,7 @@ class Office:
                 raise InvalidInput(f"There is no option {number}: choose 1 to {len(options)}.")
             option = options[number - 1]
             said = f"{option} (because: {reason})" if reason else option
-            self._close_asks(connection, found, said, by)
+            self._close(connection, found, said, by)
             others = [o for o in options if o != option]
             self._act(
                 connection,
@@ -202,8 +183,8 @@ class Office:
                 found=found,
                 refused=len(options) - 1,
             )
-            origin = self._wording_of(connection, found[0])
-            return self._go_on(connection, found[0].order_id), option, others, origin
+            origin = asking.wording_of(connection, found[0])
+            return self._moves.go_on(connection, found[0].order_id), option, others, origin
 
         order_id, option, others, origin = self._store.write(work)
         because = f", because: {reason}" if reason else ""
@@ -232,9 +213,9 @@ class Office:
         signer = signer or _at_the_console(by)
 
         def work(connection: Connection) -> str:
-            found = self._open_asks(connection, target, kinds=("approval", "signature"))
+            found = asking.open_of(connection, target, kinds=("approval", "signature"))
             # By the order's id a person signs what they have seen, not what came meanwhile.
-            found = [ask for ask in found if target == ask.id or _is_seen(ask)]
+            found = [ask for ask in found if target == ask.id or asking.is_seen(ask)]
             if not found:
                 raise Conflict(f"{target} asks for calls you have not seen: look at `swarm inbox`.")
             said = {"signed": "approved", "expired": "came too late; asked again"}
@@ -253,14 +234,14 @@ class Office:
                         signer=signer,
                         body={"ask": ask.id, "text": ask.text, "name": signer.name},
                     )
-                self._close_asks(connection, [ask], text, by)
+                self._close(connection, [ask], text, by)
             is_plan = any(ask.kind == "approval" for ask in found)
             update = {"is_signed": True} if is_plan else None
             order_id = str(found[0].order_id)
             self._act(
                 connection, ActionKind.APPROVED, order_id=order_id, signer=signer, found=found
             )
-            return self._go_on(connection, order_id, update=update)
+            return self._moves.go_on(connection, order_id, update=update)
 
         return self._store.write(work)
 
@@ -276,7 +257,7 @@ class Office:
             raise InvalidInput('Say why: `swarm reject ID "what should be different"`.')
 
         def work(connection: Connection) -> str:
-            order_id = self._order_of(connection, target)
+            order_id = asking.order_of(connection, target)
             row = records.find(connection, order_id)
             if row.status == OrderStatus.DELIVERED.value:
                 self._act(
@@ -287,15 +268,15 @@ class Office:
                     since=result_seen_at(connection, row),
                     refused=1,
                 )
-                return self._revise(connection, row, reason)
-            found = self._open_asks(connection, target, kinds=("approval", "signature"))
+                return self._moves.revise(connection, row, reason)
+            found = asking.open_of(connection, target, kinds=("approval", "signature"))
             plans = [ask for ask in found if ask.kind == "approval"]
             for ask in found:
                 if ask.kind == "signature":
                     self._signatures.decide(
                         connection, ask, is_signed=False, signer=signer, reason=reason
                     )
-            self._close_asks(connection, found, f"rejected: {reason}", by)
+            self._close(connection, found, f"rejected: {reason}", by)
             self._act(
                 connection,
                 ActionKind.REJECTED,
@@ -305,8 +286,8 @@ class Office:
                 refused=len(found),
             )
             if plans:
-                return self._revise(connection, row, reason)
-            return self._go_on(connection, order_id)
+                return self._moves.revise(connection, row, reason)
+            return self._moves.go_on(connection, order_id)
 
         order_id = self._store.write(work)
         self._learn(order_id, f"The founder refused a plan, a call or a result: {reason}")
@@ -328,7 +309,7 @@ class Office:
                 raise Conflict(f"{order_id} was already accepted by {row.accepted_by}.")
             if row.status != OrderStatus.DELIVERED.value:
                 raise Conflict(f"{order_id} is {row.status}: only a delivered order is accepted.")
-            self._move(
+            move(
                 connection,
                 row,
                 status=OrderStatus.ACCEPTED.value,
@@ -370,14 +351,14 @@ class Office:
             row = records.find(connection, order_id)
             if OrderStatus(row.status).is_final:
                 raise Conflict(f"{order_id} is already {row.status}.")
-            self._move(
+            move(
                 connection,
                 row,
                 status=OrderStatus.CANCELLED.value,
                 reason=json.dumps({"kind": "rejected", "text": f"Cancelled by {by}."}),
                 owner=None,
             )
-            self._void_asks(connection, order_id)
+            asking.void(connection, order_id)
             self._act(connection, ActionKind.CANCELLED, order_id=order_id, signer=signer)
             self._signatures.note(
                 connection,
@@ -412,7 +393,7 @@ class Office:
                 raise Conflict(
                     f"{order_id} is {row.status}: only a parked or failed order resumes."
                 )
-            state = _another_round(records.read_state(row.state))
+            state = another_round(records.read_state(row.state))
             if row.status == OrderStatus.FAILED.value:
                 # Answers that failed stay on the books under their old keys.
                 state = state.model_copy(update={"retry": state.retry + 1})
@@ -422,7 +403,7 @@ class Office:
                 order_id=order_id,
                 signer=signer or _at_the_console("founder"),
             )
-            self._restart(connection, row, state)
+            self._moves.restart(connection, row, state)
 
         self._store.write(work)
 
@@ -471,161 +452,12 @@ class Office:
                 },
             )
             self._act(connection, ActionKind.BUDGET, order_id=only, signer=who)
-            return self._unpark(connection, only)
+            return self._moves.unpark(connection, only)
 
         return self._store.write(work)
 
-    def _unpark(self, connection: Connection, only: str | None) -> list[str]:
-        """Let orders parked at a budget go on: all, or the one named."""
-        query = sa.select(orders).where(orders.c.status == OrderStatus.PARKED.value)
-        rows = connection.execute(query).all()
-        moved = []
-        for row in rows:
-            is_meant = only is None or row.id == only
-            if is_meant and json.loads(row.reason or "{}").get("kind") == "limit":
-                self._restart(connection, row, _another_round(records.read_state(row.state)))
-                moved.append(row.id)
-        return moved
-
-    def _open_asks(self, connection: Connection, target: str, *, kinds: Sequence[str]) -> list[Any]:
-        rows = connection.execute(
-            sa.select(asks)
-            .where(sa.or_(asks.c.id == target, asks.c.order_id == target))
-            .order_by(asks.c.created_at, asks.c.id)
-        ).all()
-        found = [row for row in rows if row.state == "open" and row.kind in kinds]
-        if found:
-            return found
-        named = next((row for row in rows if row.id == target), None)
-        if named is not None and named.state != "open":
-            raise Conflict(f"{target} was already {named.state}; nothing was changed.")
-        if named is None:
-            row = records.find(connection, self._order_of(connection, target))
-            raise Conflict(f"{row.id} is {row.status} and has no open {' or '.join(kinds)}.")
-        raise InvalidInput(f"{target} is a {named.kind}, not a {' or '.join(kinds)}.")
-
-    def _order_of(self, connection: Connection, target: str) -> str:
-        """Return the order that a target, an order's or an ask's id, belongs to."""
-        found = connection.execute(sa.select(asks.c.order_id).where(asks.c.id == target)).scalar()
-        if found is not None:
-            return str(found)
-        if connection.execute(sa.select(orders.c.id).where(orders.c.id == target)).first() is None:
-            known = [*connection.execute(sa.select(orders.c.id)).scalars()]
-            known += connection.execute(sa.select(asks.c.id)).scalars()
-            raise NotFound(f"There is no order or question {target!r}{nearest(target, known)}")
-        return target
-
-    def _close_asks(self, connection: Connection, found: Sequence[Any], text: str, by: str) -> None:
-        now = iso(self._clock.now())
-        result = connection.execute(
-            asks.update()
-            .where(asks.c.id.in_([ask.id for ask in found]), asks.c.state == "open")
-            .values(state="answered", answer=text, answered_by=by, answered_at=now)
-        )
-        if result.rowcount != len(found):
-            raise Conflict("Somebody else answered at the same moment; nothing was changed.")
-
-    def _go_on(
-        self, connection: Connection, order_id: str, *, update: dict[str, Any] | None = None
-    ) -> str:
-        """Enqueue the next segment once nothing of the order is open any more."""
-        # Two people who answer the last two questions at once must not both see the other one open.
-        row = records.find(connection, order_id, is_held=True)
-        is_open = connection.execute(
-            sa.select(asks.c.id).where(asks.c.order_id == order_id, asks.c.state == "open").limit(1)
-        ).first()
-        if is_open is None and row.status == OrderStatus.WAITING.value:
-            state = self._with_answers(connection, row)
-            self._restart(connection, row, state.model_copy(update=update or {}))
-        return order_id
-
-    def _with_answers(self, connection: Connection, row: Any) -> OrderState:
-        state = records.read_state(row.state)
-        rows = connection.execute(
-            sa.select(asks.c.id, asks.c.answer).where(
-                asks.c.order_id == row.id, asks.c.state == "answered"
-            )
-        )
-        said = {ask.id: ask.answer for ask in rows}
-        questions = tuple(
-            q.model_copy(update={"answer": said.get(q.id, q.answer)}) for q in state.questions
-        )
-        return state.model_copy(update={"questions": questions})
-
-    def _revise(self, connection: Connection, row: Any, reason: str) -> str:
-        state = records.read_state(row.state)
-        self._void_asks(connection, row.id)
-        self._restart(
-            connection,
-            row,
-            state.model_copy(
-                update={
-                    "plan": None,
-                    "baseline": None,
-                    "forecast": None,
-                    "is_signed": False,
-                    "tasks": {},
-                    "answer": None,
-                    "revision": state.revision + 1,
-                    "corrections": (*state.corrections, reason),
-                }
-            ),
-        )
-        return str(row.id)
-
-    def _restart(self, connection: Connection, row: Any, state: OrderState) -> None:
-        """Move an order to its next segment and enqueue it."""
-        segment = row.segment + 1
-        self._move(
-            connection,
-            row,
-            status=OrderStatus.QUEUED.value,
-            segment=segment,
-            state=state.model_dump_json(),
-            reason=None,
-            owner=None,
-        )
-        self._engine.enqueue(
-            connection,
-            SEGMENT,
-            segment_id(row.id, segment),
-            row.id,
-            segment,
-            lane=lane_of(row.channel, row.sender_id, row.customer),
-            is_urgent=True,
-        )
-
-    def _move(self, connection: Connection, row: Any, **values: Any) -> None:
-        result = connection.execute(
-            orders.update()
-            .where(
-                orders.c.id == row.id,
-                orders.c.status == row.status,
-                orders.c.segment == row.segment,
-            )
-            .values(**values)
-        )
-        if result.rowcount != 1:
-            raise Conflict(f"{row.id} moved on at the same moment; look again with `swarm show`.")
-
-    def _void_asks(self, connection: Connection, order_id: str) -> None:
-        approvals.void_order(connection, order_id)
-        connection.execute(
-            asks.update()
-            .where(asks.c.order_id == order_id, asks.c.state == "open")
-            .values(state="void")
-        )
-
-    def _wording_of(self, connection: Connection, ask: Any) -> Origin:
-        """Return whose wording the options of a choice are: a role's, and who shaped its words.
-
-        The founder's pick does not make them the founder's own.
-        """
-        mark = records.read_state(records.find(connection, ask.order_id).state).mark
-        known = records.task_states(connection, ask.order_id)
-        if ask.task_id in known:
-            mark = mark.joined(known[ask.task_id].mark)
-        return mark.origin
+    def _close(self, connection: Connection, found: Sequence[Any], text: str, by: str) -> None:
+        asking.close(connection, found, text, by=by, at=iso(self._clock.now()))
 
     def _learn(self, order_id: str, text: str, *, origin: Origin = Origin.FOUNDER) -> None:
         """Remember what the founder corrected or chose; it is their taste."""
@@ -634,34 +466,3 @@ class Office:
 
 def _at_the_console(name: str) -> Signer:
     return Signer(f"console:{name}", name)
-
-
-def _is_seen(ask: Any) -> bool:
-    return ask.kind != "signature" or ask.shown_at is not None
-
-
-def _another_round(state: OrderState) -> OrderState:
-    """Plan failed and skipped tasks again, with new ledger keys for the failed ones."""
-    tasks: dict[str, TaskState] = {}
-    for task_id, task in state.tasks.items():
-        if task.status in (TaskStatus.FAILED, TaskStatus.SKIPPED):
-            task = TaskState(round=task.round + (task.status is TaskStatus.FAILED))
-        elif task.reason is not None:
-            task = task.model_copy(update={"reason": None})
-        tasks[task_id] = task
-    return state.model_copy(update={"tasks": tasks})
-
-
-def _ask(row: Any) -> Ask:
-    return Ask(
-        id=row.id,
-        order_id=row.order_id,
-        task_id=row.task_id,
-        kind=row.kind,
-        asked_by=row.asked_by,
-        text=row.text,
-        options=tuple(json.loads(row.options)),
-        created_at=row.created_at,
-        digest=row.digest,
-        expires_at=row.expires_at,
-    )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from swarm.core.errors import InvalidInput, SwarmError
 from swarm.core.order import OrderStatus
-from swarm.runtime.office import Ask
+from swarm.runtime.asking import Ask
 from swarm.runtime.segments import BUG
 from swarm.store.tables import ledger, orders
 from tests.acceptance.at_work import AtWork, at_work

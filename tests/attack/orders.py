@@ -21,7 +21,7 @@ from swarm.core.money import to_pico
 from swarm.core.order import OrderStatus
 from swarm.core.role import Role
 from swarm.org.loader import Org, builtin_roles, load_org
-from swarm.runtime.office import Ask
+from swarm.runtime.asking import Ask
 from swarm.settings import Environment, load
 from swarm.store.tables import approvals
 from swarm.tools.base import Tool
