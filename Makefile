@@ -27,18 +27,23 @@ endef
 image_cache = $${HOME:+--image-cache "$${XDG_CACHE_HOME:-$$HOME/.cache}/swarm"}
 # CI servers set CI=true. They are expected to run Docker, so there nothing less will do; a person's
 # machine may have less, and then the summary says which level it was.
-image_test = sh tools/setup.sh docker && $(bin)/pytest -q tests/image/test_image.py \
-	tests/image/test_below_docker.py tests/image/test_farm_docker.py \
-	tests/image/test_cloud_init_boot.py $(image_cache) $(if $(filter true,$(CI)),--docker-only)
+is_ci = $(filter true,$(CI))
+image_tools = { sh tools/setup.sh docker || $(if $(is_ci),exit 1,true); }
+image_run = $(bin)/pytest -q -p no:cacheprovider $(image_cache) $(if $(is_ci),--docker-only)
+image_core = tests/image/test_image.py tests/image/test_below_docker.py
+image_check = $(image_tools) && $(image_run) $(image_core)
+image_test = $(image_tools) && $(image_run) $(image_core) tests/image/test_farm_docker.py \
+	tests/image/test_cloud_init_boot.py
 
-.PHONY: help setup order test image image-test lock chaos attack embedded bench clean
+.PHONY: help setup order test image image-check image-test lock chaos attack embedded bench clean
 
 help:
 	@echo 'make order TEXT="..."   give the company one order and wait for its answer'
 	@echo 'make setup              make .venv from the lock files'
 	@echo 'make test               run every check and the tests'
 	@echo 'make image              build the image `swarm` with your Docker'
-	@echo 'make image-test         build it with a daemon of its own and try it (minutes)'
+	@echo 'make image-check        build it with a daemon of its own and try what must hold'
+	@echo 'make image-test         that, and the farm on a real engine (minutes)'
 	@echo 'make chaos              kill it in every way and see that nothing is lost (minutes)'
 	@echo 'make attack             let a model obey every injection of AgentDojo, and count what gets through'
 	@echo 'make embedded           run the tests that need the embedded model'
@@ -66,6 +71,9 @@ test:
 
 image:
 	docker build --tag swarm --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+
+image-check: setup
+	$(call step,image,$(image_check))
 
 image-test: setup
 	$(call step,image,$(image_test))

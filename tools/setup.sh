@@ -5,7 +5,8 @@
 #   tools/setup.sh dev      that, and what checks the code
 #   tools/setup.sh system   the system's programs that some tests need
 #   tools/setup.sh docker   what builds and runs the image: a Docker daemon, and Debian's builder of
-#                           base images; `buildah` takes the daemon's place where none can run
+#                           base images; `buildah` takes the daemon's place where none can run. Fails
+#                           with a sentence where they are missing and cannot be installed
 #   tools/setup.sh stamp L  print the file whose presence says that level L (run, dev) is done
 #
 # Needs a Python of 3.11 or newer and, the first time, the network. PYTHON=... names another Python.
@@ -154,9 +155,13 @@ case "${1:-} ${2:-}" in
         command -v buildah >/dev/null 2>&1 || missing="buildah"
     fi
     command -v mmdebstrap >/dev/null 2>&1 || missing="$missing mmdebstrap"
-    # Without them the image is tried at a lower level, which the tests say and CI refuses.
+    if [ -n "$missing" ] && [ "$(uname -s)" != Linux ]; then
+        die "a daemon of its own runs on Linux alone; here, \`make image\` builds with your Docker"
+    fi
     # shellcheck disable=SC2086 # one word for each package
-    if [ -n "$missing" ] && [ "$(uname -s)" = Linux ]; then install_system $missing || true; fi
+    if [ -n "$missing" ]; then
+        install_system $missing || die "without them the real image cannot be built and tried here"
+    fi
     ;;
 "stamp run" | "stamp dev") stamp "$2" ;;
 *) die "usage: tools/setup.sh run | dev | system | docker | buildah | stamp run | stamp dev" ;;

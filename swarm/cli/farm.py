@@ -187,6 +187,39 @@ def farm_cost(
     return _work("cost", month=month, shows_events=events, as_json=as_json)
 
 
+@farm.command("budget")
+def farm_budget(
+    name: Name,
+    amount: Annotated[
+        str | None, Argument(metavar="[AMOUNT|none]", help="Of a month, hosting included: 20.")
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Show what an instance may spend in a month, or set it."""
+    result: int | None = load_last("swarm.cli.farm_budgets:budget")(
+        name=name, amount=amount, as_json=as_json
+    )
+    return result
+
+
+@farm.command("check")
+def farm_check(
+    names: Annotated[
+        list[str] | None, Argument(metavar="[NAME]...", help="Only these instances.")
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Hold every instance to its budget of the month: its own hosting, and its company's models.
+
+    Warns from 80 % on. What is over is stopped, never removed, and starts again next month or when its
+    budget is raised. Made to be run every hour, by cron or a timer; it ends with 5 while one is over.
+    """
+    result: int | None = load_last("swarm.cli.farm_budgets:check")(
+        names=names or [], as_json=as_json
+    )
+    return result
+
+
 @farm.command("reconcile")
 def farm_reconcile(
     driver: Annotated[

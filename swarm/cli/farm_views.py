@@ -1,5 +1,7 @@
 """How instances are shown, to people and to programs."""
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from swarm.core.clock import iso
@@ -124,6 +126,11 @@ def _problem(seen: Seen) -> str | None:
         return f"its upgrade did not end: `swarm farm upgrade {name}` again"
     if seen.instance is None:
         return "its place has nothing of it: `swarm farm reconcile`"
+    if record.halted is not None:
+        return (
+            f"its budget of {record.halted} is spent, so it was stopped: `swarm farm budget {name} "
+            "AMOUNT` raises it"
+        )
     return None
 
 
@@ -131,11 +138,11 @@ def _name(seen: Seen) -> str:
     return seen.record.name if seen.record else seen.instance.name if seen.instance else ""
 
 
-def table(found: list[tuple[Seen, Price | None]]) -> str:
-    """Return the instances as lines; empty for none."""
+def table(found: list[tuple[Seen, Price | None]], months: Mapping[str, str]) -> str:
+    """Return the instances as lines; empty for none. `months` says what each spent this month."""
     if not found:
         return ""
-    rows = [("NAME", "FOR", "STATE", "IMAGE", "BOT", "A DAY")]
+    rows = [("NAME", "FOR", "STATE", "IMAGE", "BOT", "A DAY", "SPENT")]
     notes = []
     for seen, price in found:
         shown = entry(seen, price)
@@ -144,6 +151,7 @@ def table(found: list[tuple[Seen, Price | None]]) -> str:
             (
                 shown["name"], shown["for"] or "?", shown["state"], f"{shown['image'] or '?'}{drift}",
                 f"@{shown['bot']}" if shown["bot"] else "-", _a_day(price),
+                months.get(shown["name"], "-"),
             )
         )  # fmt: skip
         if shown["problem"] or shown.get("detail"):
@@ -185,7 +193,11 @@ def card(document: dict[str, Any]) -> str:
         f"  limits: {document['memory_mib']} MiB, {document['cpus']} processors, {document['pids']} processes"
     )
     if document["budget_month"]:
-        lines.append(f"  budget: {document['budget_month']} {document['currency']} a month")
+        held = document["budget"]
+        lines.append(
+            f"  budget: {document['budget_month']} {document['currency']} a month; spent "
+            f"{'at least ' if held['is_at_least'] else ''}{Decimal(held['spent']):.2f} in {held['month']}"
+        )
     for label, key in (("address", "address"), ("since", "since"), ("host", "host")):
         if document.get(key):
             lines.append(f"  {label}: {document[key]}")

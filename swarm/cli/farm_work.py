@@ -3,28 +3,29 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
 
 from swarm.app import App
-from swarm.cli import exits, farm_costs, farm_views
-from swarm.cli.farm_opened import opened_farm
+from swarm.cli import exits, farm_budgets, farm_costs, farm_views
+from swarm.cli.farm_amounts import positive, read_budget
+from swarm.cli.farm_opened import machine, opened_farm
 from swarm.cli.farm_secrets import missing, secrets_of
 from swarm.cli.terminal import is_lively, say, show_json
 from swarm.core.errors import InvalidInput
 from swarm.core.money import plain
-from swarm.farm.base import InstanceSpec, Price, check_name
-from swarm.farm.farm import Farm, Started
+from swarm.farm.base import InstanceSpec, Price, Secrets, check_name
+from swarm.farm.farm import BUDGET_DAY, Farm, Started
+from swarm.ledger.hosting import seats
+from swarm.ledger.hosting.allowance import Allowance
 from swarm.settings import Settings
 
 T = TypeVar("T")
-PERIODS = ("month", "day", "order", "company")
 MOST_OWNER = 80
-LONGEST_MONTH = 31
-MICRO = Decimal("0.000001")
 
 
 def up(
@@ -40,7 +41,7 @@ def up(
         spec = InstanceSpec(
             name=name, owner=owner, image=image or config.image,
             memory_mib=memory_mib or config.memory_mib,
-            cpus=config.cpus if cpus is None else _positive(cpus, "--cpus"), pids=config.pids,
+            cpus=config.cpus if cpus is None else positive(cpus, "--cpus"), pids=config.pids,
             environment=environment(app.settings, name, owner, budget),
             budget_month=_by_month(budget), currency=app.settings.currency, port=port,
             healthy_within_s=within_s or config.healthy_within_s,
@@ -48,12 +49,23 @@ def up(
         is_known = farm.records.find(name) is not None
         given = secrets_of(secrets, secret, prompts=not is_known and _may_ask())
         farm.site.say(f"starting {name} for {owner}")
-        started = asyncio.run(farm.up(spec, given, driver=driver or config.driver))
+        started = asyncio.run(_started(app.settings, farm, spec, given, driver or config.driver))
         lacks = missing(started.record.secrets)
     if as_json:
         show_json(farm_views.started(started, lacks))
     else:
         say(_ready(started, lacks))
+
+
+async def _started(
+    settings: Settings, farm: Farm, spec: InstanceSpec, given: Secrets, driver: str
+) -> Started:
+    """Start an instance that holds itself to its budget of the month, its hosting taken off."""
+    if spec.budget_month is not None and farm.records.find(spec.name) is None:
+        price = await farm.price(spec, driver=driver)
+        day = farm_budgets.day_of(settings, spec.budget_month, price, spec)
+        spec = replace(spec, environment={**spec.environment, BUDGET_DAY: plain(day)})
+    return await farm.up(spec, given, driver=driver)
 
 
 def environment(settings: Settings, name: str, owner: str, budget: str | None) -> dict[str, str]:
@@ -68,32 +80,9 @@ def environment(settings: Settings, name: str, owner: str, budget: str | None) -
         given["SWARM_RATES"] = f"{{{rates}}}"
     if budget is not None:
         amount, period = read_budget(budget)
-        if period == "month":
-            amount, period = daily(amount), "day"
-        given[f"SWARM_BUDGET__{period.upper()}"] = plain(amount)
+        if period != "month":
+            given[f"SWARM_BUDGET__{period.upper()}"] = plain(amount)
     return given
-
-
-def daily(month: Decimal) -> Decimal:
-    """Return the limit of a day with which no calendar month passes an amount.
-
-    A company has no limit by the month, and one of its own that is spent on the third would leave a
-    person without help for four weeks.
-    """
-    return (month / LONGEST_MONTH).quantize(MICRO, ROUND_DOWN) or MICRO
-
-
-def read_budget(text: str) -> tuple[Decimal, str]:
-    """Read `20/month`; an amount alone is a month's.
-
-    Raises:
-        InvalidInput: It is none.
-    """
-    amount, _, period = text.partition("/")
-    period = period.strip() or "month"
-    if period not in PERIODS:
-        raise InvalidInput(f"{text!r}: a budget is for a month, day, order or company: 20/month.")
-    return _positive(amount, "--budget"), period
 
 
 def _by_month(budget: str | None) -> Decimal | None:
@@ -101,16 +90,6 @@ def _by_month(budget: str | None) -> Decimal | None:
         return None
     amount, period = read_budget(budget)
     return amount if period == "month" else None
-
-
-def _positive(text: str, option: str) -> Decimal:
-    try:
-        amount = Decimal(text.strip())
-    except InvalidOperation as error:
-        raise InvalidInput(f"{option}: {text!r} is no number: write it as 2.50.") from error
-    if not amount.is_finite() or amount <= 0:
-        raise InvalidInput(f"{option}: {text!r} must be more than 0.")
-    return amount
 
 
 def _owner(person: str) -> str:
@@ -142,8 +121,10 @@ def _ready(started: Started, lacks: list[str]) -> str:
     if (month := started.record.spec.budget_month) is not None:
         currency = started.record.spec.currency
         lines.append(
-            f"Budget: {plain(month)} {currency} a month, kept as {daily(month):.2f} {currency} a day; what "
-            "would pass it waits for the next day or for a signature."
+            f"Budget: {plain(month)} {currency} a month, hosting included. It holds itself to "
+            f"{Decimal(started.record.spec.environment.get(BUDGET_DAY, '0')):.2f} {currency} of models a "
+            "day; `swarm farm check`, run every hour, warns at 80 % and stops it when the month's is "
+            "spent."
         )
     lines.append(farm_views.price_line(started.price))
     return "\n".join(lines)
@@ -151,21 +132,29 @@ def _ready(started: Started, lacks: list[str]) -> str:
 
 def listed(*, as_json: bool) -> int:
     """List the instances."""
-    with opened_farm(is_told=False) as (_, farm):
+    with opened_farm(is_told=False) as (app, farm):
         found = asyncio.run(_with_prices(farm, farm.seen()))
+        months = asyncio.run(farm_budgets.allowances(app, farm, farm.records.all()))
     if as_json:
-        show_json([farm_views.entry(seen, price) for seen, price in found])
+        show_json([_entry(seen, price, months) for seen, price in found])
     else:
+        said = {name: farm_budgets.amounts(stand) for name, stand in months.items()}
         say(
-            farm_views.table(found)
+            farm_views.table(found, said)
             or "There is no instance yet: `swarm farm up NAME --for PERSON`."
         )
     return exits.USAGE if any(seen.problem for seen, _ in found) else exits.DONE
 
 
+def _entry(seen: Any, price: Price | None, months: dict[str, Allowance]) -> dict[str, Any]:
+    stand = months.get(seen.record.name) if seen.record else None
+    shown = farm_views.entry(seen, price)
+    return shown | {"budget": None if stand is None else farm_budgets.document(stand)}
+
+
 async def _with_prices(farm: Farm, seen: Awaitable[list[Any]]) -> list[tuple[Any, Price | None]]:
     found = await seen
-    prices = farm_costs.prices_now(await farm.entries())
+    prices = seats.prices_now(await farm.entries())
     return [
         (item, prices.get(item.record.name if item.record else item.instance.name))
         for item in found
@@ -174,10 +163,11 @@ async def _with_prices(farm: Farm, seen: Awaitable[list[Any]]) -> list[tuple[Any
 
 def status(*, name: str, as_json: bool) -> int:
     """Show one instance."""
-    with opened_farm(is_told=False) as (_, farm):
+    with opened_farm(is_told=False) as (app, farm):
         ((seen, price),) = asyncio.run(_with_prices(farm, farm.seen(name)))
         kept = farm.kept(name)
-    document = farm_views.entry(seen, price) | {"backups": [str(path) for path in kept]}
+        months = asyncio.run(farm_budgets.allowances(app, farm, [farm.records.get(name)]))
+    document = _entry(seen, price, months) | {"backups": [str(path) for path in kept]}
     if as_json:
         show_json(document)
     else:
@@ -206,7 +196,10 @@ def start(*, name: str, as_json: bool) -> None:
 
 
 def _switch(name: str, verb: Callable[[Farm, str], Awaitable[Any]], *, as_json: bool) -> None:
-    with opened_farm() as (_, farm):
+    with opened_farm() as (app, farm):
+        if verb is Farm.start:
+            month = f"{app.clock.now():%Y-%m}"
+            farm_budgets.check_startable(farm.records.get(name), month)
         farm.site.say(f"{verb.__name__}: {name}")
         instance = asyncio.run(_awaited(verb(farm, name)))
     if as_json:
@@ -285,20 +278,24 @@ def remove(*, name: str, keeps_backup: bool, yes: bool, as_json: bool) -> None:
 
 
 def cost(*, month: str | None, shows_events: bool, as_json: bool) -> None:
-    """Show what the machines cost."""
+    """Show what the machines cost, and what the instances' companies spent beside."""
     with opened_farm(is_told=False) as (app, farm):
-        entries = asyncio.run(farm.entries())
         if shows_events:
-            show_json(farm_costs.events_of(entries))
+            show_json(seats.events_of(asyncio.run(farm.entries())))
             return
-        report = farm_costs.report(
-            entries, app=app, now=app.clock.now(), month=month,
-            machine=farm_costs.machine_of(app.settings),
+        span = None if month is None else seats.month_of(month)
+        asyncio.run(farm_budgets.asked(farm, farm.records.all()))
+        records = farm.records.all()
+        months = asyncio.run(farm_budgets.allowances(app, farm, records))
+        report = seats.report(
+            asyncio.run(farm.entries()), now=app.clock.now(), span=span,
+            machine=machine(app.settings),
         )  # fmt: skip
+    idle = {r.name: r.reading.idle for r in records if r.reading and r.reading.idle is not None}
     if as_json:
-        show_json(farm_costs.document(report))
+        show_json(farm_costs.document(report, months, idle))
     else:
-        say(farm_costs.lines(report))
+        say(farm_costs.lines(report, months, idle))
 
 
 def reconcile(*, drivers: list[str], mends: bool, yes: bool, as_json: bool) -> int:

@@ -64,6 +64,20 @@ def hosting_bill(
     )  # fmt: skip
 
 
+@hosting.command("farm")
+def hosting_farm(
+    month: Annotated[
+        str | None, Option("--month", metavar="YYYY-MM", help="One month; else all until now.")
+    ] = None,
+    as_json: Json = False,
+) -> int | None:
+    """Show what this home's farm costs: `swarm farm cost` by its other name."""
+    result: int | None = load_last("swarm.cli.farm_work:cost")(
+        month=month, shows_events=False, as_json=as_json
+    )
+    return result
+
+
 @hosting.command("prices")
 def hosting_prices(
     provider: Annotated[

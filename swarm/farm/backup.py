@@ -15,6 +15,7 @@ from typing import Any
 
 from swarm.core.errors import ConfigError, InvalidInput, NotFound
 from swarm.core.registry import Registry
+from swarm.farm import inside
 from swarm.farm.inside import checked
 
 SEALED = ".age"
@@ -45,6 +46,12 @@ class Backup:
     orders: int
     schema: str | None
     tables: dict[str, dict[str, int]]
+
+
+def python_words(verb: str) -> list[str]:
+    """Return the command that runs a verb of `swarm.farm.inside` in an instance's container."""
+    text = Path(inside.__file__).read_text(encoding="utf-8")
+    return ["python3", "-I", "-S", "-c", text, verb]
 
 
 def new_path(folder: Path, name: str, at: datetime, *, is_sealed: bool) -> Path:

@@ -364,11 +364,16 @@ class Ran:
 
 
 @runtime_checkable
-class Keeper(Protocol):
+class Runner(Protocol):
     """What a driver can do besides where the farm can reach inside an instance."""
 
     async def run(self, name: str, words: "list[str]") -> Ran:
         """Run a command inside a running instance, as its user. Raises NotFound, PlaceError."""
+
+
+@runtime_checkable
+class Keeper(Runner, Protocol):
+    """What a driver can do where it reaches an instance's home too."""
 
     async def save(self, name: str, target: Path) -> None:
         """Write the instance's home as one archive, consistent while it runs. Raises NotFound."""

@@ -1,11 +1,12 @@
 """A farm that costs nothing: a place in memory, or in a folder that outlives the process.
 
 The driver keeps the room's rules like any other: journal first, labels, generations. What goes wrong
-is scripted: `FakePlace.fail` lets coming calls fail, before or after they took effect.
+is scripted: `FakePlace.fail` lets coming calls fail, before or after they took effect. So is what runs
+inside an instance: `FakePlace.inside`, or the file `answers.json` in the place's folder.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from swarm.farm.base import (
     NotHealthy,
     PlaceError,
     Price,
+    Ran,
     Resource,
     Secrets,
     Site,
@@ -63,10 +65,21 @@ class FakePlace:
         self._faults: list[tuple[str, Exception, bool]] = []
         self.before: Callable[[str], None] = lambda _: None
         self.after: Callable[[str], None] = lambda _: None
+        self.inside: Callable[[str, Sequence[str]], Ran] = self._scripted
+        """Do a command inside an instance, by the instance's name and the command's words."""
 
     def fail(self, verb: str, error: Exception, *, is_done: bool = False) -> None:
         """Let the next call of a verb fail; with `is_done`, after it took effect."""
         self._faults.append((verb, error, is_done))
+
+    def _scripted(self, name: str, words: Sequence[str]) -> Ran:
+        """Return what the file says for a command's first two words."""
+        path = None if self._folder is None else self._folder / "answers.json"
+        told = json.loads(path.read_text()) if path is not None and path.exists() else {}
+        answer = told.get(name, {}).get(" ".join(words[:2]))
+        if answer is None:
+            return Ran(127, "", "nothing runs inside a fake instance but what is scripted")
+        return Ran(answer.get("code", 0), answer.get("stdout", ""), answer.get("stderr", ""))
 
     def things(self) -> dict[str, Thing]:
         """Return all things by name."""
@@ -172,6 +185,12 @@ class FakeDriver:
     async def logs(self, name: str, *, lines: int = 100) -> str:
         """Return the last lines it wrote. Raises NotFound."""
         return "\n".join(self._server(name).lines[-lines:] if lines > 0 else [])
+
+    async def run(self, name: str, words: Sequence[str]) -> Ran:
+        """Run a command inside a running instance, as it is scripted. Raises NotFound."""
+        if not self._server(name).is_running:
+            raise NotFound(f"{name} does not run: `swarm farm start {name}`.")
+        return self.place.inside(name, words)
 
     async def destroy(self, name: str, *, generation: str | None = None) -> None:
         """Remove it and its data; an unknown name is already destroyed."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from swarm.core.clock import Clock
 from swarm.core.errors import ConfigError, Conflict, InvalidInput, NotFound, SwarmError
-from swarm.core.money import CostStatus
+from swarm.core.money import CostStatus, plain
 from swarm.farm import backup as backups
 from swarm.farm.base import (
     HOURS_OF_A_MONTH,
@@ -25,16 +25,19 @@ from swarm.farm.base import (
     NotHealthy,
     PlaceBusy,
     Price,
+    Runner,
     Secrets,
     Site,
     check_name,
 )
 from swarm.farm.reconcile import Finding, compare, mend
 from swarm.farm.records import COMING, GOING, RUNNING, STOPPED, Record, Records
+from swarm.farm.spending import ask
 from swarm.farm.talking import Talk, talk
 
 _RENTED = ("hetzner", "scaleway")
 LOCKS, BACKUPS, WORK = "locks", "backups", "work"
+BUDGET_DAY = "SWARM_BUDGET__DAY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,15 @@ class Restored:
     audit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What came of asking an instance what it spent."""
+
+    record: Record
+    problem: str
+    """Why it could not be asked; empty where it could."""
+
+
 class Farm:
     """All instances of one operator. One command at a time works on one instance."""
 
@@ -99,6 +111,10 @@ class Farm:
     def clock(self) -> Clock:
         """The clock of the farm."""
         return self.site.clock
+
+    async def price(self, spec: InstanceSpec, *, driver: str) -> Price:
+        """Return what an instance would cost. Raises InvalidInput, PlaceError."""
+        return await self._drivers(driver).price(spec)
 
     async def up(self, spec: InstanceSpec, secrets: Secrets, *, driver: str) -> Started:
         """Make an instance, or finish one that a dead run left half-made.
@@ -201,16 +217,80 @@ class Farm:
         with self._locked(name):
             record = self.records.get(name)
             await self._drivers(record.driver).start(name)
-            self.records.change(record, state=RUNNING)
+            self.records.change(record, state=RUNNING, halted=None)
             return await self._instance(record)
 
-    async def stop(self, name: str) -> Instance:
-        """Stop an instance, keeping its data. Raises NotFound, PlaceError."""
+    async def stop(self, name: str, *, halted: str | None = None) -> Instance:
+        """Stop an instance, keeping its data; what it spent is asked before, while it can tell.
+
+        Args:
+            name: The instance.
+            halted: The month whose budget is spent, where that is why.
+
+        Raises:
+            NotFound, PlaceError: It is not there, or cannot be stopped now.
+        """
         with self._locked(name):
             record = self.records.get(name)
+            if record.state == RUNNING:
+                record = (await self._read(record)).record
             await self._drivers(record.driver).stop(name)
-            self.records.change(record, state=STOPPED)
+            self.records.change(record, state=STOPPED, halted=halted)
             return await self._instance(record)
+
+    async def read(self, name: str) -> Read:
+        """Ask a running instance what it spent this month, and keep it; what fails is said.
+
+        Raises:
+            Conflict: Another command works on it.
+        """
+        with self._locked(name):
+            return await self._read(self.records.get(name))
+
+    async def _read(self, record: Record) -> Read:
+        place, now = self._drivers(record.driver), self.clock.now()
+        asked = await ask(place, record.name, cpus=record.spec.cpus, now=now)
+        if asked.reading is not None:
+            record = self.records.change(record, reading=asked.reading)
+        return Read(record, asked.problem)
+
+    async def limit(self, name: str, month: Decimal | None, day: Decimal | None) -> Record:
+        """Set what an instance may spend in a month, and what it holds itself to in a day.
+
+        The day's limit is told to a running instance now, and again by each `hold`, since an instance
+        knows its first one by its environment.
+
+        Raises:
+            NotFound: There is no such instance.
+        """
+        with self._locked(name):
+            record = self.records.get(name)
+            told = {k: v for k, v in record.spec.environment.items() if k != BUDGET_DAY}
+            if day is not None:
+                told[BUDGET_DAY] = plain(day)
+            spec = replace(record.spec, budget_month=month, environment=told)
+            record = self.records.change(record, spec=spec, retold=True)
+            await self._retell(record)
+            return record
+
+    async def hold(self, name: str) -> None:
+        """Tell an instance again what it may spend today, where that was changed after its start."""
+        record = self.records.get(name)
+        if record.retold:
+            await self._retell(record)
+
+    async def _retell(self, record: Record) -> None:
+        place = self._drivers(record.driver)
+        if record.state != RUNNING or not isinstance(place, Runner):
+            return
+        day = record.spec.environment.get(BUDGET_DAY, "none")
+        try:
+            ran = await place.run(record.name, ["swarm", "budget", "day", day, "--json"])
+        except SwarmError as error:
+            self.site.say(f"{record.name} could not be told its limit of the day: {error}")
+            return
+        if ran.code != 0:
+            self.site.say(f"{record.name} could not be told its limit of the day: {ran.stderr}")
 
     async def logs(self, name: str, *, lines: int) -> str:
         """Return the last lines an instance wrote. Raises NotFound, PlaceError."""

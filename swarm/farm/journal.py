@@ -103,6 +103,11 @@ class SqlJournal:
         return await asyncio.to_thread(self._store.write, work)
 
 
+def entries_of(connection: Connection) -> list[Entry]:
+    """Return the whole journal within a transaction of the caller's, oldest first."""
+    return [_entry(row) for row in connection.execute(sa.select(farm_journal).order_by(_C.id))]
+
+
 def _open_like(intent: Intent) -> sa.Select[Any]:
     return sa.select(farm_journal).where(
         _C.provider == intent.provider,

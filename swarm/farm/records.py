@@ -14,6 +14,7 @@ from swarm.core.errors import NotFound
 from swarm.core.ids import Ids
 from swarm.core.registry import nearest
 from swarm.farm.base import InstanceSpec
+from swarm.farm.spending import Reading, read_again, written
 from swarm.store.database import Store
 from swarm.store.tables import farm_instances, meta
 
@@ -40,6 +41,12 @@ class Record:
     ready_ms: int | None = None
     bot: str | None = None
     backup: str | None = None
+    reading: Reading | None = None
+    """What it said last of its spending."""
+    retold: bool = False
+    """Whether its limit of the day is another than the one it was started with."""
+    halted: str | None = None
+    """The month in which it was stopped because its budget was spent; None where it was not."""
 
     @property
     def generation(self) -> str:
@@ -136,6 +143,9 @@ def _values(record: Record) -> dict[str, Any]:
         "healthy_within_s": spec.healthy_within_s,
         "secrets": list(record.secrets),
         "pending": record.pending,
+        "reading": written(record.reading),
+        "halted": record.halted,
+        "retold": record.retold,
     }
     return {
         "name": record.name,
@@ -182,4 +192,7 @@ def _record(row: sa.Row[Any]) -> Record:
         ready_ms=row.ready_ms,
         bot=row.bot,
         backup=row.backup,
+        reading=read_again(about.get("reading")),
+        halted=about.get("halted"),
+        retold=about.get("retold", False),
     )

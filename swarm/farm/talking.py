@@ -4,13 +4,14 @@ import json
 from dataclasses import dataclass
 
 from swarm.core.errors import SwarmError
-from swarm.farm.base import Driver, Keeper
+from swarm.farm.base import Driver, Runner
 from swarm.farm.records import Record
 
 TOKEN = "SWARM_TELEGRAM__TOKEN"  # noqa: S105  # the name of a variable
 ASK = """\
 import json, os, sys, urllib.request
 base = os.environ.get("SWARM_TELEGRAM__BASE_URL") or "https://api.telegram.org"
+base = base.rstrip("/").removesuffix("/bot").rstrip("/")
 try:
     with open(os.environ["SWARM_TELEGRAM__TOKEN_FILE"]) as file:
         token = file.read().strip()
@@ -37,7 +38,7 @@ class Talk:
 
 async def talk(place: Driver, record: Record) -> Talk:
     """Ask a running instance for its bot and for a founder's code; what fails is said, not raised."""
-    if TOKEN not in record.secrets or not isinstance(place, Keeper):
+    if TOKEN not in record.secrets or not isinstance(place, Runner):
         return Talk()
     try:
         asked = await place.run(record.name, ["python3", "-I", "-c", ASK])

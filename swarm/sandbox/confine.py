@@ -1,7 +1,8 @@
 """Take a process's own rights away for good, with Landlock and a seccomp filter.
 
 Runs in the launcher's child, between fork and exec, under an interpreter without site packages:
-besides the two libraries it knows the standard library alone. What follows holds for the program
+besides the two libraries it knows the standard library alone. They are loaded by the child, on first
+use: the launcher needs neither, nor what may be missing here. What follows holds for the program
 that is executed next and for all that it starts, and cannot be undone by them.
 
 What Landlock does not cover is closed by the filter: changing modes, times and attributes of files
@@ -14,15 +15,7 @@ Sources: landlock(7) and linux/landlock.h for the accesses and scopes of each AB
 import ctypes
 import errno
 import os
-from typing import NamedTuple
-
-import landlock  # type: ignore[import-untyped]
-import pyseccomp  # type: ignore[import-untyped]
-from landlock.plumbing import (  # type: ignore[import-untyped]
-    RulesetAttr,
-    get_create_ruleset,
-)
-from pyseccomp import EQ, MASKED_EQ, NE, Arg
+from typing import Any, NamedTuple
 
 _LEAST_ABI = 2
 """Linux 5.19: before, files could not be moved between folders at all."""
@@ -111,25 +104,39 @@ class Grant(NamedTuple):
     """Files that may be read and written, but not made, removed or run."""
 
 
-class _RulesetAttr(RulesetAttr):  # type: ignore[misc]  # the library has no types
-    """The kernel's structure with the fields that the library does not know yet."""
+def _ruleset() -> Any:
+    """Return a ruleset that forbids TCP, foreign signals and abstract sockets too, where it can."""
+    import landlock  # type: ignore[import-untyped]
+    from landlock.plumbing import (  # type: ignore[import-untyped]
+        RulesetAttr,
+        get_create_ruleset,
+    )
 
-    _fields_ = [("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
+    class Fields(RulesetAttr):  # type: ignore[misc]  # the library has no types
+        """The kernel's structure with the fields that the library does not know yet."""
+
+        _fields_ = [("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
+
+    class Ruleset(landlock.Ruleset):  # type: ignore[misc]  # the library has no types
+        def __post_init__(self) -> None:
+            abi = landlock.landlock_abi_version()
+            fields = Fields(self.restrict_rules)
+            size = 8
+            if abi >= _NETWORK_ABI:
+                fields.handled_access_net, size = _ALL_TCP, 16
+            if abi >= _SCOPE_ABI:
+                fields.scoped, size = _ALL_SCOPES, 24
+            ruleset = get_create_ruleset()(ctypes.byref(fields), size, 0)
+            object.__setattr__(self, "_fd", ruleset)
+
+    return Ruleset()
 
 
-class _Ruleset(landlock.Ruleset):  # type: ignore[misc]  # the library has no types
-    """A ruleset that forbids TCP, foreign signals and abstract sockets too, where the kernel can."""
+def _seccomp() -> Any:
+    """Load the library that writes filters."""
+    import pyseccomp  # type: ignore[import-untyped]
 
-    def __post_init__(self) -> None:
-        abi = landlock.landlock_abi_version()
-        fields = _RulesetAttr(self.restrict_rules)
-        size = 8
-        if abi >= _NETWORK_ABI:
-            fields.handled_access_net, size = _ALL_TCP, 16
-        if abi >= _SCOPE_ABI:
-            fields.scoped, size = _ALL_SCOPES, 24
-        ruleset = get_create_ruleset()(ctypes.byref(fields), size, 0)
-        object.__setattr__(self, "_fd", ruleset)
+    return pyseccomp
 
 
 def abi() -> int:
@@ -138,6 +145,8 @@ def abi() -> int:
     Raises:
         Unconfined: None, or one that is too old.
     """
+    import landlock
+
     try:
         found = int(landlock.landlock_abi_version())
     except OSError as error:
@@ -171,13 +180,15 @@ def _drop_capabilities() -> None:
 
 def _restrict_files(grant: Grant) -> None:
     """Forbid every file but those of the grant, and set no-new-privileges."""
+    import landlock
+
     access = landlock.FSAccess
     everything = access.all()
     reading = access.EXECUTE | access.READ_FILE | access.READ_DIR
     making = everything & ~(access.MAKE_CHAR | access.MAKE_BLOCK | access.MAKE_SOCK)
     # The library takes an old error for its own.
     ctypes.set_errno(0)
-    rules = _Ruleset()
+    rules = _ruleset()
     rules.allow(*grant.writable, rules=making)
     for path in grant.readable:
         # The kernel refuses a right to list that is given on a file.
@@ -192,38 +203,43 @@ def _filter_calls(landlock_abi: int) -> int:
 
     The library keeps that number to itself; the kernel takes the lowest that is free.
     """
-    rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    seccomp = _seccomp()
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
     _forbid(rules)
     _forbid_by_argument(rules)
     if landlock_abi < _SCOPE_ABI:
         for name in _SIGNALS.split():
-            _add(rules, pyseccomp.ERRNO(errno.EPERM), name)
+            _add(rules, seccomp.ERRNO(errno.EPERM), name)
     if landlock_abi < 3:
         _forbid_truncation(rules)
     # In a filter of their own: in one, a rule without arguments would replace those with some.
     # Of two filters that both know a call, the kernel obeys the one that refuses it.
-    asking = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    asking = seccomp.SyscallFilter(seccomp.ALLOW)
     for name in SUPERVISED:
-        _add(asking, pyseccomp.NOTIFY, name)
+        _add(asking, seccomp.NOTIFY, name)
     listener = _lowest_free()
     asking.load()
     rules.load()
     return listener
 
 
-def _forbid(rules: pyseccomp.SyscallFilter) -> None:
+def _forbid(rules: Any) -> None:
+    seccomp = _seccomp()
+    refused, absent = seccomp.ERRNO(errno.EPERM), seccomp.ERRNO(errno.ENOSYS)
     for name in _FORBIDDEN.split():
-        _add(rules, pyseccomp.ERRNO(errno.EPERM), name)
+        _add(rules, refused, name)
     for name in _ABSENT.split():
-        _add(rules, pyseccomp.ERRNO(errno.ENOSYS), name)
+        _add(rules, absent, name)
     # The C library falls back to `clone`, whose flags can be seen.
-    rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), _CLONE3)
+    rules.add_rule(absent, _CLONE3)
     for number in range(_LAST_KNOWN + 1, _END_OF_TABLE):
-        rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), number)
+        rules.add_rule(absent, number)
 
 
-def _forbid_by_argument(rules: pyseccomp.SyscallFilter) -> None:
-    no = pyseccomp.ERRNO(errno.EPERM)
+def _forbid_by_argument(rules: Any) -> None:
+    from pyseccomp import EQ, ERRNO, MASKED_EQ, NE, Arg
+
+    no = ERRNO(errno.EPERM)
     # Pairs that are connected to each other are pipes; others can still be sent elsewhere.
     _add(rules, no, "socketpair", Arg(0, NE, _AF_UNIX))
     for kind in range(16):
@@ -235,7 +251,7 @@ def _forbid_by_argument(rules: pyseccomp.SyscallFilter) -> None:
         _add(rules, no, "ioctl", Arg(1, MASKED_EQ, _WORD, request))
     for kind in _FILE_REQUESTS.values():
         # As if the file system had none of them: programs do without.
-        _add(rules, pyseccomp.ERRNO(errno.ENOTTY), "ioctl", Arg(1, MASKED_EQ, 0xFF00, kind << 8))
+        _add(rules, ERRNO(errno.ENOTTY), "ioctl", Arg(1, MASKED_EQ, 0xFF00, kind << 8))
     for request in _DESCRIPTOR_REQUESTS.values():
         _add(rules, no, "fcntl", Arg(1, MASKED_EQ, _WORD, request))
     _add(rules, no, "prctl", Arg(0, MASKED_EQ, _WORD, _PR_SET_DUMPABLE))
@@ -245,19 +261,22 @@ def _forbid_by_argument(rules: pyseccomp.SyscallFilter) -> None:
     _add(rules, no, "setpriority", Arg(0, EQ, 0), Arg(1, NE, 0))
 
 
-def _forbid_truncation(rules: pyseccomp.SyscallFilter) -> None:
+def _forbid_truncation(rules: Any) -> None:
     """Close what Landlock leaves open before Linux 6.2: cutting a file that may only be read."""
-    no = pyseccomp.ERRNO(errno.EPERM)
+    from pyseccomp import ERRNO, MASKED_EQ, Arg
+
+    no = ERRNO(errno.EPERM)
     mask = _O_ACCMODE | _O_TRUNC
     _add(rules, no, "truncate")
     _add(rules, no, "open", Arg(1, MASKED_EQ, mask, _O_TRUNC))
     _add(rules, no, "openat", Arg(2, MASKED_EQ, mask, _O_TRUNC))
-    _add(rules, pyseccomp.ERRNO(errno.ENOSYS), "openat2")
+    _add(rules, ERRNO(errno.ENOSYS), "openat2")
 
 
-def _add(rules: pyseccomp.SyscallFilter, action: int, name: str, *arguments: Arg) -> None:
+def _add(rules: Any, action: int, name: str, *arguments: Any) -> None:
     """Add a rule, unless this machine has no such call."""
-    number = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name)
+    seccomp = _seccomp()
+    number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
     if number == _UNHEARD_OF:
         if name not in _NUMBERS:
             raise Unconfined(f"libseccomp on this machine is too old: it does not know {name}")
@@ -275,5 +294,6 @@ def _lowest_free() -> int:
 
 def numbers(names: tuple[str, ...]) -> dict[str, int]:
     """Return the numbers of calls on this machine; those it does not have are left out."""
-    found = {name: pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) for name in names}
+    seccomp = _seccomp()
+    found = {name: seccomp.resolve_syscall(seccomp.Arch.NATIVE, name) for name in names}
     return {name: number for name, number in found.items() if number >= 0}

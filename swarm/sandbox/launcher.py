@@ -21,6 +21,7 @@ import socket
 import sys
 from contextlib import suppress
 
+from swarm.sandbox.confine import SUPERVISED, Grant, confine, numbers
 from swarm.sandbox.supervise import Supervisor, every_below
 
 TYPE_CHECKING = False
@@ -156,9 +157,6 @@ def _become(plan: dict[str, Any], parent: socket.socket) -> NoReturn:
 
 def _prepare(plan: dict[str, Any], parent: socket.socket) -> None:
     """Give up all rights, and hand the listener to the launcher."""
-    # Imported in the child: the launcher itself needs neither, nor what may be missing here.
-    from swarm.sandbox.confine import SUPERVISED, Grant, confine, numbers
-
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from swarm.core.errors import SwarmError
 from swarm.farm.cloud.driver import CloudDriver
+from swarm.farm.cloud.ssh import Shell
 from swarm.farm.hetzner.config import HetznerConfig
 from swarm.farm.hetzner.driver import HetznerDriver
 from swarm.farm.scaleway.config import ScalewayConfig
@@ -34,6 +35,8 @@ class Place:
     journal: MemoryJournal
     shell: HostsShell
     said: list[str] = field(default_factory=list)
+    over: Shell | None = None
+    """What reaches the servers instead of `shell`."""
 
     def driver(self, **settings: Any) -> CloudDriver:
         """Return a driver as a new process makes it."""
@@ -43,12 +46,14 @@ class Place:
             config = HetznerConfig(
                 **{"token": SecretStr(TOKEN), "api_endpoint": self.cloud.api} | words
             )
-            return HetznerDriver(made_at, config, shell=self.shell)
+            return HetznerDriver(made_at, config, shell=self.over or self.shell)
         keys = {
             "access_key": ACCESS_KEY, "secret_key": SecretStr(SECRET_KEY), "project": PROJECT,
             "api_url": self.cloud.url,
         }  # fmt: skip
-        return ScalewayDriver(made_at, ScalewayConfig(**keys | words), shell=self.shell)
+        return ScalewayDriver(
+            made_at, ScalewayConfig(**keys | words), shell=self.over or self.shell
+        )
 
     async def attempt(self, **settings: Any) -> bool:
         """Create an instance until it is up or the process dies; say whether it died."""

@@ -33,12 +33,14 @@ from swarm.farm.journal import SqlJournal
 from swarm.farm.reconcile import compare
 from swarm.farm.records import Records
 from swarm.farm.steps import living
+from swarm.ledger.hosting.seats import events_of
 from swarm.store.database import Store, sqlite_url
 from swarm.store.tables import farm_instances, farm_journal, meta
 
 MOST = 400
 NAME = "ada"
 FARM = "fdying"
+KEPT = "kept.tar.gz"
 SECRETS = {"ANTHROPIC_API_KEY": SecretStr("canary-77")}
 
 
@@ -153,6 +155,10 @@ async def command(name: str, plan: Plan, folder: Path, at: int | None, farm_id: 
         await farm.remove(NAME, keeps_backup=False)
     elif name == "upgrade":
         await farm.upgrade(NAME, plan.next_image, within_s=60)
+    elif name == "backup":
+        await farm.backup(NAME, folder / KEPT)
+    elif name == "restore":
+        await farm.restore(NAME, folder / KEPT, identity=None)
 
 
 async def told(plan: Plan, folder: Path, farm_id: str) -> dict[str, Any]:
@@ -169,6 +175,8 @@ async def told(plan: Plan, folder: Path, farm_id: str) -> dict[str, Any]:
         "records": [(r.name, r.state, r.pending) for r in farm.records.all()],
         "actions": sorted({e.intent.action.value for e in entries}),
         "findings": [(f.advice.value, f.name) for f in findings],
+        # What is billed, and whether it goes on: of the same events comes the same bill.
+        "billed": [f"{e['event']} {e['resource']}" for e in events_of(entries)],
     }
 
 
@@ -206,6 +214,8 @@ def tried(folder: Path, plan: Plan, at: int) -> dict[str, Any]:
 
     if plan.command != "up":
         assert run("up") == 0, "the start itself failed"
+    if plan.command == "restore":
+        assert run("backup") == 0, "the backup itself failed"
     ended, again = run(plan.command, at), run(plan.then)
     _, found = forked(lambda: told(plan, place, farm_id))
     if plan.driver == "docker":

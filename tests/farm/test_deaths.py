@@ -52,6 +52,7 @@ def test_a_command_run_again_after_any_death_leaves_one_or_none(folder: Path, co
         assert line["open"] == line["findings"] == [], line
         # What is adopted was made before it was on the books.
         assert "adopt" not in line["actions"], line
+        assert line["billed"] == found[-1]["billed"], line
 
 
 def test_a_start_that_died_anywhere_can_be_removed_whole(folder: Path) -> None:

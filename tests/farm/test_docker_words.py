@@ -25,6 +25,7 @@ from swarm.farm.base import (
 from swarm.farm.docker import words
 from swarm.farm.docker.client import TakenError, explained, is_local
 from swarm.farm.docker.looking import moment
+from swarm.farm.specs import read_spec
 from tests.contracts.test_farm import site_in
 
 IMAGE = words.Image("sha256:abc", 10001, 10001, ("healthy",))
@@ -75,7 +76,7 @@ def test_no_word_to_docker_holds_a_secret_a_socket_or_a_right(tmp_path: Path) ->
     assert not {"--privileged", "--cap-add", "--volume", "--device", "--pid"} & set(said)
     assert "docker.sock" not in text
     assert "network host" not in text
-    made, names = words.read_spec(said[said.index("--hostname") - 1].partition("=")[2])
+    made, names = read_spec(said[said.index("--hostname") - 1].partition("=")[2])
     assert (made, names) == (spec, ["ANTHROPIC_API_KEY"])
 
 

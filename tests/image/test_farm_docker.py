@@ -28,7 +28,7 @@ from tools.docker.engine import PROGRAMS, ROOT, Engine
 
 pytestmark = pytest.mark.timeout(900)
 PORT = 8080
-GIB = 1024**3
+PRICED = {"price_month": "40"}
 
 # The same tests as the fake's, over this file's `ground`.
 globals().update({n: f for n, f in vars(contract).items() if n.startswith("test_an_")})
@@ -274,12 +274,37 @@ def test_a_start_that_is_killed_and_said_again_makes_one(
 
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("command", ["up", "upgrade"])
+@pytest.mark.parametrize("command", ["up", "upgrade", "restore"])
 def test_no_death_at_any_moment_leaves_two_or_half_of_one(
     client: dict[str, Any], images: SimpleNamespace, tmp_path: Path, command: str
 ) -> None:
     found = campaign(
         tmp_path, driver="docker", command=command, then=command, image=images.now,
-        next_image=images.next, config=client,
+        next_image=images.next, config=client | PRICED,
     )  # fmt: skip
-    held_to_one(found, lambda image: image == (images.now if command == "up" else images.next))
+    held_to_one(found, lambda image: image == (images.next if command == "upgrade" else images.now))
+    for line in found:
+        begun, ended = (
+            sum(f"{verb} server" == e for e in line["billed"]) for verb in ("created", "deleted")
+        )
+        assert begun - ended == 1, line
+    if command == "up":
+        assert {tuple(line["billed"]) for line in found} == {("created server",)}
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+def test_a_removal_that_is_killed_and_said_again_leaves_nothing(
+    client: dict[str, Any], images: SimpleNamespace, tmp_path: Path, instances: Instances
+) -> None:
+    found = campaign(
+        tmp_path, driver="docker", command="rm", then="rm", image=images.now,
+        config=client | PRICED,
+    )  # fmt: skip
+    for line in found:
+        assert line["instances"] == line["there"] == line["alive"] == line["records"] == [], line
+        assert line["open"] == line["findings"] == [], line
+        assert line["billed"] == ["created server", "deleted server"], line
+    for kind in ("network", "volume"):
+        left = instances.engine.docker(kind, "ls", "--quiet", "--filter", "label=managed-by=swarm")
+        assert left == "", kind

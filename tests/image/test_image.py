@@ -17,6 +17,8 @@ MAX_HEALTHY_S, MAX_STOP_S = 10.0, 5.0
 MAX_READY_S = 30.0
 """Of a machine whose two cores are busy; what it took is printed."""
 MAX_IDLE_MIB = 110
+PATIENCE_S = 2
+"""With a connection between containers of one machine."""
 CANARY = "sk-canary-4f1d9c27"
 TOKEN = "7000000001:canary-token-b7e2"
 TOOLS = ("pip", "pip3", "uv", "gcc", "cc", "make", "git", "curl")
@@ -194,20 +196,30 @@ def _look_at_what_commands_saw(provider: Container) -> None:
         assert escape not in seen, seen
 
 
-def test_two_instances_reach_neither_each_others_volume_nor_port(instances: Instances) -> None:
-    for name in ("one", "two"):
-        instances.engine.docker("network", "create", name)
-        instances.run("--env", "ANTHROPIC_API_KEY=x", name=name, network=name)
-    one, two = (Container(instances.engine, name) for name in ("one", "two"))
-    for found in (one, two):
-        found.until_ready()
+@pytest.fixture(scope="module")
+def neighbours(instances: Instances) -> dict[str, Container]:
+    """Two instances with a network each, and one in a network that lets nothing out, all ready."""
+    found = {}
+    for name, more in (("one", ()), ("two", ()), ("shut", ("--internal",))):
+        instances.engine.docker("network", "create", *more, name)
+        found[name] = instances.run("--env", "ANTHROPIC_API_KEY=x", name=name, network=name)
+    for container in found.values():
+        container.until_ready()
+    return found
+
+
+def test_two_instances_reach_neither_each_others_volume_nor_port(
+    neighbours: dict[str, Container],
+) -> None:
+    one, two = neighbours["one"], neighbours["two"]
     one.sh("echo of one > /data/secret")
     assert two.sh("cat /data/secret").endswith("No such file or directory")
     # A port that one opens itself, on every address it has.
-    instances.engine.docker(
+    one.engine.docker(
         "exec", "--detach", "one", "python", "-m", "http.server", "8099", "-d", "/data"
     )
-    look = f"import socket; socket.create_connection(('{one.address()}', 8099), 3); print('in')"
+    address = (one.address(), 8099)
+    look = f"import socket; socket.create_connection({address}, {PATIENCE_S}); print('in')"
     one.until(lambda: "in" in one.sh(f'python -c "{look}"'), within_s=10)
     refused = two.sh(f'python -c "{look}" 2>&1 | tail -n 1')
     assert re.search("(?i)timed out|refused|unreachable", refused), refused
@@ -215,14 +227,11 @@ def test_two_instances_reach_neither_each_others_volume_nor_port(instances: Inst
     assert "gaierror" in two.sh(f'python -c "{named}" 2>&1 | tail -n 1')
 
 
-def test_an_internal_network_lets_nothing_out(instances: Instances) -> None:
-    instances.engine.docker("network", "create", "--internal", "inside")
-    found = instances.run("--env", "ANTHROPIC_API_KEY=x", name="shut", network="inside")
-    found.until_ready()
+def test_an_internal_network_lets_nothing_out(neighbours: dict[str, Container]) -> None:
+    found, one = neighbours["shut"], neighbours["one"].address()
     # The open port of the test above, an address that nobody has, and one that many have.
-    one = Container(instances.engine, "one").address()
-    for address, port in ((one, 8099), ("192.0.2.1", 443), ("1.1.1.1", 443)):
-        look = f"import socket; socket.create_connection(('{address}', {port}), 3)"
+    for address in ((one, 8099), ("192.0.2.1", 443), ("1.1.1.1", 443)):
+        look = f"import socket; socket.create_connection({address}, {PATIENCE_S})"
         said = found.sh(f'python -c "{look}" 2>&1 | tail -n 1')
         assert re.search("(?i)unreachable|timed out", said), (address, said)
 

@@ -15,14 +15,13 @@ import ast
 import importlib.util
 import marshal
 import os
-import py_compile
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +30,8 @@ MODELS = (
     "anthropic/a", "openai/gpt-4o-mini", "gemini/a", "mistral/a", "deepseek/a", "xai/a", "groq/a",
     "openrouter/openai/a",
 )  # fmt: skip
+_HEADER = 16
+"""Bytes before the code in a compiled file: PEP 552."""
 IMPORT_ALL = """
 import importlib, pkgutil, swarm
 for found in pkgutil.walk_packages(swarm.__path__, "swarm."):
@@ -83,8 +84,8 @@ def _try(lane: list[list[str]], *, environment: dict[str, str]) -> None:
             raise subprocess.CalledProcessError(done.returncode, words[:2])
 
 
-def loaded(program: Path, folder: Path) -> Iterator[Path]:
-    """Run the trials in a folder and give the source files that Python compiled for them.
+def loaded(program: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Run the trials in a folder and give what Python compiled for them: source, and compiled file.
 
     Raises:
         CalledProcessError: A trial failed.
@@ -103,7 +104,7 @@ def loaded(program: Path, folder: Path) -> Iterator[Path]:
     suffix = f".{sys.implementation.cache_tag}.pyc"
     for path in sorted(kept.rglob(f"*{suffix}")):
         source = Path("/", path.relative_to(kept)).with_name(path.name.removesuffix(suffix))
-        yield source.with_name(f"{source.name}.py")
+        yield source.with_name(f"{source.name}.py"), path
 
 
 def undocumented(tree: ast.Module) -> ast.Module:
@@ -120,42 +121,48 @@ def undocumented(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def compile_to(source: Path, target: Path) -> None:
-    """Compile a module of somebody else's; nobody looks at the source's date, for it cannot change.
+def compile_to(source: Path, target: Path, compiled: Path | None) -> None:
+    """Write a module's compiled file; nobody looks at the source's date, for it cannot change.
+
+    Args:
+        source: The module.
+        target: Where it goes.
+        compiled: What the trials compiled of it, taken as it is; None compiles it anew, without its
+            documentation.
 
     Raises:
         SyntaxError: Not this Python's.
     """
     text = source.read_bytes()
-    code = compile(undocumented(ast.parse(text)), str(source), "exec", dont_inherit=True)
+    if compiled is None:
+        tree = undocumented(ast.parse(text))
+        code = marshal.dumps(compile(tree, str(source), "exec", dont_inherit=True))
+    else:
+        code = compiled.read_bytes()[_HEADER:]
     digest = importlib.util.source_hash(text)
     target.parent.mkdir(parents=True, exist_ok=True)
     unchecked = (0b01).to_bytes(4, "little")
-    target.write_bytes(importlib.util.MAGIC_NUMBER + unchecked + digest + marshal.dumps(code))
+    target.write_bytes(importlib.util.MAGIC_NUMBER + unchecked + digest + code)
 
 
 def main() -> None:
     """Compile what the trials loaded, below the folder of the argument."""
     target = Path(sys.argv[1])
     ours = Path(sysconfig.get_path("purelib"), "swarm")
-    count = 0
     with tempfile.TemporaryDirectory() as folder:
-        for source in loaded(Path(sys.executable), Path(folder)):
-            if not source.is_file():
-                continue
-            compiled = Path(f"{target}{importlib.util.cache_from_source(str(source))}")
-            if source.is_relative_to(ours):
-                py_compile.compile(
-                    str(source), cfile=str(compiled), doraise=True,
-                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-                )  # fmt: skip
-            else:
-                compile_to(source, compiled)
-            count += 1
+        found = [
+            (source, Path(f"{target}{importlib.util.cache_from_source(str(source))}"),
+             path if source.is_relative_to(ours) else None)
+            for source, path in loaded(Path(sys.executable), Path(folder)) if source.is_file()
+        ]  # fmt: skip
+        # Some thousand modules, each by itself: all processors of the machine that builds.
+        with ProcessPoolExecutor() as workers:
+            for _ in workers.map(compile_to, *zip(*found, strict=True), chunksize=32):
+                pass
         fresh = Path(f"{target}{ours}/store/fresh.db")
         fresh.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(folder, "fresh", "swarm.db"), fresh)
-    sys.stdout.write(f"{count} modules compiled\n")
+    sys.stdout.write(f"{len(found)} modules compiled\n")
 
 
 if __name__ == "__main__":

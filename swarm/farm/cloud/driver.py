@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from swarm.core.errors import ConfigError, Conflict, InvalidInput, NotFound
 from swarm.farm.base import (
@@ -19,6 +20,7 @@ from swarm.farm.base import (
     NotHealthy,
     PlaceRefused,
     Price,
+    Ran,
     Resource,
     Secrets,
     Site,
@@ -27,6 +29,7 @@ from swarm.farm.base import (
 from swarm.farm.cloud.config import CloudConfig
 from swarm.farm.cloud.diary import Diary, deleting
 from swarm.farm.cloud.hosts import Hosts, Standing
+from swarm.farm.cloud.keeping import Keeping
 from swarm.farm.cloud.machines import Cloud, Machine, Offer, share_of
 from swarm.farm.cloud.packing import Room, Seat, is_seated, place, seats_of
 from swarm.farm.cloud.price_list import price_list
@@ -59,6 +62,7 @@ class CloudDriver:
         self._diary = Diary(site, cloud.name)
         self._seats = Seats(site, shell or SshShell(), poll_s=config.poll_s)
         self._hosts = Hosts(site, config, cloud, self._diary, self._seats)
+        self._keeping = Keeping(site, cloud.name, self._seats)
 
     # -- the verbs
 
@@ -126,6 +130,29 @@ class CloudDriver:
         # A run that died may have ended the seat and not its server; the journal remembers where.
         for host in await self._hosts_of(name):
             await self._hosts.end_if_empty(host, await self._all_seats(), generation=generation)
+
+    async def run(self, name: str, words: Sequence[str]) -> Ran:
+        """Run a command inside a running instance, as its user. Raises NotFound, PlaceError."""
+        found = await self._where(name)
+        return await self._keeping.run(found.standing.reach, name, words)
+
+    async def save(self, name: str, target: Path) -> None:
+        """Write the instance's home as one archive, consistent while it runs. Raises NotFound."""
+        found = await self._where(name)
+        await self._keeping.save(found.standing.reach, name, target)
+
+    async def load(self, name: str, source: Path) -> None:
+        """Put an archive's content in place of the home of a stopped instance. Raises NotFound."""
+        found = await self._where(name)
+        await self._keeping.load(found.standing.reach, name, source)
+
+    async def upgrade(self, name: str, image: str, *, generation: str, within_s: float) -> Instance:
+        """Run another image on the same home; the old one runs again where the new gets not well."""
+        found = await self._where(name)
+        sitting = await self._keeping.upgrade(
+            found.standing.reach, found.seat, image, generation=generation, within_s=within_s
+        )
+        return self._instance(found.standing.machine, sitting, await self._seat(name))
 
     # -- placing
 
@@ -250,6 +277,7 @@ class CloudDriver:
 
     async def _unseat(self, seat: Seat) -> None:
         """Remove an instance from its server, wherever its making stood."""
+        await self._keeping.forget(seat)
         standing = await self._hosts.standing(seat.host)
         if standing is not None and standing.is_enrolled:
             intent = deleting(

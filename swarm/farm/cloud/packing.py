@@ -43,7 +43,8 @@ def seats_of(entries: Iterable[Entry]) -> list[Seat]:
         if of.kind is not Kind.CONTAINER:
             continue
         if of.action in (Action.CREATE, Action.ADOPT) and entry.state is not EntryState.UNDONE:
-            # A run that dies and comes again has the first entry's place.
+            # A run that dies and comes again has the first entry's place, and so has an upgrade
+            # until the end of what it replaces is noted.
             seats.setdefault(
                 of.instance,
                 Seat(

@@ -8,9 +8,10 @@ import asyncio
 import io
 import json
 import re
+import shlex
 import tarfile
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +33,8 @@ from swarm.farm.cloud.keys import Papers
 from swarm.farm.cloud.machines import Machine
 from swarm.farm.cloud.pacing import moment
 from swarm.farm.cloud.ssh import Reach, Shell
+from swarm.farm.specs import SPEC, spec_text
+from swarm.farm.watching import WATCH
 
 UID = 10001
 """The image's user; Dockerfile."""
@@ -41,14 +44,19 @@ FOLDER = "/var/lib/swarm"
 OWNER_NAME = "owner-name"
 SCRATCH = "/tmp:size=256m"  # noqa: S108  # inside a container, whose root cannot be written
 IMAGE_TO_ARRIVE_S = 1800.0
+STOP_WAIT_S = 90.0
+"""An instance is given 20 s to end by itself."""
 _KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]{60,80}")
 _UNPACK = (
     'umask 077; mkdir -p "$1" && cd "$1" && find . -type f -delete && tar -xpf - && '
     'chown -R "$2:$2" . && chmod 0500 .'
 )
+_OFFICE, _NEXT, _HELPER = "", "--next", "--helper"
+"""How the container on trial in an upgrade, and the one that carries a home, end. No instance's name
+has two dashes in a row."""
 _INSPECT = 'ids=$(docker ps -aq --filter "label=farm=$1"); [ -z "$ids" ] || docker inspect $ids'
 _REMOVE = (
-    'docker rm -f -v "$1" 2>/dev/null; docker volume rm "$1" 2>/dev/null; '
+    'docker rm -f -v "$1" "$1--next" "$1--helper" 2>/dev/null; docker volume rm "$1" 2>/dev/null; '
     'docker network rm "$1" 2>/dev/null; rm -rf "$2"; '
     '! docker inspect "$1" >/dev/null 2>&1 && ! docker volume inspect "$1" >/dev/null 2>&1'
 )
@@ -69,6 +77,14 @@ class Sitting:
     state: InstanceState
     since: datetime | None
     detail: str
+    container: str = ""
+    """Its name there."""
+    health: tuple[str, ...] = ()
+    """The words of its image's own check."""
+    spec: str = ""
+    """What it was made from; see `specs`. Empty where an early version made it."""
+    is_on_trial: bool = False
+    """Whether an upgrade has not let it take office yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +120,12 @@ class Seats:
             )  # fmt: skip
         self.site.say(f"{machine.name} is up; it is enrolled now")
         token = papers.token.encode() + b"\n"
-        ran = await self._must(reach, [ENROL, "begin"], stdin=token)
+        ran = await self.must(reach, [ENROL, "begin"], stdin=token)
         public = ran.stdout.strip()
         if _KEY.fullmatch(public) is None:
             raise NotHealthy(f"{machine.name} answers its enrolment with something that is no key")
         papers.learn(machine.name, public)
-        await self._must(reach, [ENROL, "commit"], stdin=token)
+        await self.must(reach, [ENROL, "commit"], stdin=token)
         papers.enrolled(machine.name, public)
 
     async def _answering(self, reach: Reach, until: float) -> None:
@@ -130,31 +146,39 @@ class Seats:
         there = {each.instance: each for each in await self.look(reach)}
         if (found := there.get(spec.name)) is not None:
             if found.state is InstanceState.STOPPED:
-                await self._must(reach, ["docker", "start", self.container(spec.name)])
+                await self.must(reach, ["docker", "start", self.container(spec.name)])
             return
-        await self._image(reach, spec.image)
+        await self.image(reach, spec.image)
         self.site.say(f"{spec.name} starts on {reach.name}")
         await self._secrets(reach, spec.name, secrets)
         name, labels = self.container(spec.name), self._labels(spec)
         ran = await self.shell.run(reach, ["docker", "network", "create", *labels, name])
         if ran.code != 0 and "already exists" not in ran.stderr:
-            raise _failed(reach, "docker network create", ran)
-        await self._must(reach, ["docker", "volume", "create", *labels, name])
+            raise failed(reach, "docker network create", ran)
+        await self.must(reach, ["docker", "volume", "create", *labels, name])
         ran = await self.shell.run(reach, self.run_words(spec, secrets), timeout_s=120)
         # Somebody who runs the same at the same time was first.
         if ran.code != 0 and "already in use" not in ran.stderr:
-            raise _failed(reach, "docker run", ran)
+            raise failed(reach, "docker run", ran)
 
-    def run_words(self, spec: InstanceSpec, secrets: Mapping[str, Any]) -> list[str]:
+    def run_words(self, spec: InstanceSpec, secrets: Iterable[str]) -> list[str]:
         """Return the command that starts an instance; it names secrets' files, never a secret."""
+        return ["docker", "run", "--detach", *self._seat_words(spec, secrets, _OFFICE)]
+
+    def trial_words(self, spec: InstanceSpec, secrets: Iterable[str]) -> list[str]:
+        """Return the command that makes the container of an upgrade, beside the one in office."""
+        return ["docker", "create", *self._seat_words(spec, secrets, _NEXT)]
+
+    def _seat_words(self, spec: InstanceSpec, secrets: Iterable[str], ending: str) -> list[str]:
+        names = sorted(secrets)
         name = self.container(spec.name)
         variables = {
             **spec.environment,
-            **{f"{each}_FILE": f"/run/secrets/{each}" for each in secrets},
+            **{f"{each}_FILE": f"/run/secrets/{each}" for each in names},
         }
         return [
-            "docker", "run", "--detach", "--name", name, "--hostname", spec.name,
-            *self._labels(spec), "--network", name,
+            "--name", f"{name}{ending}", "--hostname", spec.name,
+            *self._labels(spec), "--label", f"{SPEC}={spec_text(spec, names)}", "--network", name,
             "--volume", f"{name}:/data", "--volume", f"{self._folder(spec.name)}:/run/secrets:ro",
             "--read-only", "--tmpfs", SCRATCH, "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges", "--user", f"{UID}:{UID}",
@@ -168,25 +192,49 @@ class Seats:
 
     async def healthy(self, reach: Reach, name: str, *, within_s: float) -> Sitting:
         """Wait until an instance is healthy. Raises NotHealthy."""
+        return await self.well(reach, self.container(name), within_s=within_s)
+
+    async def well(self, reach: Reach, container: str, *, within_s: float) -> Sitting:
+        """Wait until a container is healthy. Raises NotHealthy."""
         until = self.site.clock.monotonic() + within_s
         while True:
-            found = await self.find(reach, name)
-            if found is not None and found.state is InstanceState.RUNNING:
-                return found
+            there = {each.container: each for each in await self.containers(reach)}
+            found = there.get(container)
+            if found is not None and await self.is_well(reach, found):
+                return replace(found, state=InstanceState.RUNNING)
             if self.site.clock.monotonic() >= until:
-                lines = await self.logs(reach, name, lines=50)
+                ran = await self.shell.run(reach, ["docker", "logs", "--tail", "50", container])
                 state = found.detail or found.state if found else "gone"
                 raise NotHealthy(
-                    f"{name} on {reach.name} did not get well within {within_s:.0f} s ({state})",
-                    lines=lines,
+                    f"{container} on {reach.name} did not get well within {within_s:.0f} s ({state}).",
+                    lines=(ran.stdout + ran.stderr).strip(),
                 )
             await self.sleep(self.poll_s)
 
+    async def is_well(self, reach: Reach, sitting: Sitting) -> bool:
+        """Say whether a container lives: by the engine's word, else by asking inside.
+
+        The engine runs the image's check twice a minute, the first time after half of one.
+        """
+        if sitting.state is not InstanceState.STARTING or not sitting.health:
+            return sitting.state is InstanceState.RUNNING
+        look = shlex.join(["docker", "exec", sitting.container, "python3", "-I", "-S", "-c", WATCH])
+        check = shlex.join(["docker", "exec", sitting.container, *sitting.health])
+        return (await self.shell.run(reach, ["sh", "-c", f"{look} && {check}"])).code == 0
+
     async def look(self, reach: Reach) -> list[Sitting]:
-        """Return the instances on a server."""
-        ran = await self._must(reach, ["sh", "-c", _INSPECT, "sh", self.site.farm])
+        """Return the instances on a server: the containers in office, or what is left of them."""
+        found: dict[str, Sitting] = {}
+        for each in await self.containers(reach):
+            if not each.is_on_trial or each.instance not in found:
+                found[each.instance] = each
+        return list(found.values())
+
+    async def containers(self, reach: Reach) -> list[Sitting]:
+        """Return every container of the farm on a server, those on trial too, by name."""
+        ran = await self.must(reach, ["sh", "-c", _INSPECT, "sh", self.site.farm])
         listed = json.loads(ran.stdout) if ran.stdout.strip() else []
-        return [_sitting(each) for each in listed]
+        return sorted((_sitting(each) for each in listed), key=lambda each: each.container)
 
     async def find(self, reach: Reach, name: str) -> Sitting | None:
         """Return one instance on a server."""
@@ -194,11 +242,11 @@ class Seats:
 
     async def start(self, reach: Reach, name: str) -> None:
         """Start it."""
-        await self._must(reach, ["docker", "start", self.container(name)])
+        await self.must(reach, ["docker", "start", self.container(name)])
 
     async def stop(self, reach: Reach, name: str) -> None:
         """Stop it; its home stays."""
-        await self._must(reach, ["docker", "stop", self.container(name)], timeout_s=90)
+        await self.must(reach, ["docker", "stop", self.container(name)], timeout_s=STOP_WAIT_S)
 
     async def logs(self, reach: Reach, name: str, *, lines: int) -> str:
         """Return the last lines it wrote."""
@@ -209,7 +257,11 @@ class Seats:
     async def remove(self, reach: Reach, name: str) -> None:
         """Remove it, its home, its network and its secrets; what is gone already is fine."""
         words = ["sh", "-c", _REMOVE, "sh", self.container(name), f"{FOLDER}/{name}"]
-        await self._must(reach, words, timeout_s=90)
+        await self.must(reach, words, timeout_s=STOP_WAIT_S)
+
+    def helper(self, name: str) -> str:
+        """Return the name of the container that carries its home."""
+        return f"{self.container(name)}{_HELPER}"
 
     def container(self, name: str) -> str:
         """Return the name of its container, network and volume on the server."""
@@ -217,19 +269,35 @@ class Seats:
 
     # -- its parts
 
-    async def _image(self, reach: Reach, image: str) -> None:
-        if (await self.shell.run(reach, ["docker", "image", "inspect", image])).code == 0:
+    async def image(self, reach: Reach, image: str, *, is_newest: bool = False) -> None:
+        """Bring an image to a server that lacks it, or has what the name meant once.
+
+        Args:
+            reach: The server.
+            image: Its name.
+            is_newest: Whether what the name means today is wanted.
+
+        Raises:
+            PlaceError: It cannot be brought.
+        """
+        said = ["docker", "image", "inspect", "--format", "{{.Id}}", image]
+        ran = await self.shell.run(reach, said)
+        if ran.code == 0 and not (is_newest and await self._is_old(image, ran.stdout.strip())):
             return
         if is_in_registry(image):
             self.site.say(f"{reach.name} pulls {image}")
-            await self._must(
+            await self.must(
                 reach, ["docker", "pull", "--quiet", image], timeout_s=IMAGE_TO_ARRIVE_S
             )
             return
         self.site.say(f"the image {image} is sent to {reach.name}")
         ran = await self.shell.send_image(reach, image, timeout_s=IMAGE_TO_ARRIVE_S)
         if ran.code != 0:
-            raise _failed(reach, "docker load", ran)
+            raise failed(reach, "docker load", ran)
+
+    async def _is_old(self, image: str, id_there: str) -> bool:
+        """Say whether an image's name may mean another image by now than the one a server has."""
+        return is_in_registry(image) or await self.shell.image_here(image) != id_there
 
     async def _secrets(self, reach: Reach, name: str, secrets: Secrets) -> None:
         """Put the secrets into files that only the instance's user may read."""
@@ -241,7 +309,7 @@ class Seats:
                 entry.size, entry.mode, entry.uid, entry.gid = len(content), 0o400, UID, UID
                 archive.addfile(entry, io.BytesIO(content))
         words = ["sh", "-c", _UNPACK, "sh", self._folder(name), str(UID)]
-        await self._must(reach, words, stdin=packed.getvalue())
+        await self.must(reach, words, stdin=packed.getvalue())
 
     def _folder(self, name: str) -> str:
         return f"{FOLDER}/{name}/secrets"
@@ -253,12 +321,13 @@ class Seats:
         labels[OWNER_NAME] = spec.owner
         return [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
 
-    async def _must(
+    async def must(
         self, reach: Reach, words: list[str], *, stdin: bytes = b"", timeout_s: float = 60.0
     ) -> Ran:
+        """Run a command that is to succeed. Raises NoPlace, PlaceError."""
         ran = await self.shell.run(reach, words, stdin=stdin, timeout_s=timeout_s)
         if ran.code != 0:
-            raise _failed(reach, " ".join(words[:2]), ran)
+            raise failed(reach, " ".join(words[:2]), ran)
         return ran
 
 
@@ -268,7 +337,8 @@ def is_in_registry(image: str) -> bool:
     return bool(slash) and ("." in host or ":" in host or host == "localhost")
 
 
-def _failed(reach: Reach, what: str, ran: Ran) -> PlaceError:
+def failed(reach: Reach, what: str, ran: Ran) -> PlaceError:
+    """Say that a command on a server failed."""
     said = (ran.stderr or ran.stdout).strip()
     return PlaceError(f"{what} on {reach.name} failed: {shorten(said, 300) or f'code {ran.code}'}")
 
@@ -276,6 +346,7 @@ def _failed(reach: Reach, what: str, ran: Ran) -> PlaceError:
 def _sitting(found: Any) -> Sitting:
     labels, state = found["Config"].get("Labels") or {}, found["State"]
     health = (state.get("Health") or {}).get("Status")
+    name = str(found.get("Name", "")).lstrip("/")
     if not state["Running"]:
         where = InstanceState.STOPPED
         detail = f"exit code {state.get('ExitCode', '?')}"
@@ -291,5 +362,14 @@ def _sitting(found: Any) -> Sitting:
     return Sitting(
         labels.get(INSTANCE, ""), labels.get(OWNER_NAME) or labels.get(OWNER, ""),
         labels.get("generation", ""), found["Config"]["Image"], found["Image"], found["Id"], where,
-        since, detail,
+        since, detail, name, _check_of(found["Config"]), labels.get(SPEC, ""),
+        name.endswith(_NEXT),
     )  # fmt: skip
+
+
+def _check_of(config: Any) -> tuple[str, ...]:
+    """Return the words of an image's own check; none where it has none."""
+    test = list((config.get("Healthcheck") or {}).get("Test") or [])
+    if len(test) < 2 or test[0] not in ("CMD", "CMD-SHELL"):
+        return ()
+    return tuple(test[1:] if test[0] == "CMD" else ["/bin/sh", "-c", *test[1:]])

@@ -3,10 +3,10 @@
 import asyncio
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from swarm.farm.base import NoPlace, PlaceRefused, Ran
 
@@ -25,23 +25,36 @@ class Reach:
     private_key: Path | None
     """None leaves it to the agent."""
     user: str = "root"
+    port: int = 22
 
 
 class Shell(Protocol):
     """Run commands on servers."""
 
     async def run(
-        self, reach: Reach, words: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60.0
-    ) -> Ran:
+        self, reach: Reach, words: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60.0,
+        stdout: IO[bytes] | None = None, source: IO[bytes] | None = None,
+    ) -> Ran:  # fmt: skip
         """Run a command to its end.
 
+        Args:
+            reach: The server.
+            words: The command.
+            stdin: What it reads.
+            timeout_s: After so long it is given up.
+            stdout: An open file that its output goes to instead of into the result.
+            source: An open file that it reads instead of `stdin`.
+
         Raises:
-            NoPlace: The server does not answer (it may still start).
+            NoPlace: The server does not answer (it may still start), or the connection was lost.
             PlaceRefused: It answers with a host key that is not its own, or refuses the operator's.
         """
 
     async def send_image(self, reach: Reach, image: str, *, timeout_s: float) -> Ran:
         """Send an image of this machine's Docker into the server's."""
+
+    async def image_here(self, image: str) -> str | None:
+        """Return the id of an image of this machine's Docker; None where it has none."""
 
 
 class SshShell:
@@ -56,14 +69,17 @@ class SshShell:
         self._connect_s = connect_s
 
     async def run(
-        self, reach: Reach, words: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60.0
-    ) -> Ran:
+        self, reach: Reach, words: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60.0,
+        stdout: IO[bytes] | None = None, source: IO[bytes] | None = None,
+    ) -> Ran:  # fmt: skip
         """Run a command to its end. Raises NoPlace, PlaceRefused."""
+        fed: Any = asyncio.subprocess.PIPE if source is None else source
         process = await asyncio.create_subprocess_exec(
-            *self.words(reach), shlex.join(words), stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            *self.words(reach), shlex.join(words), stdin=fed,
+            stdout=stdout or asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        return await self._ended(process, reach, stdin=stdin, timeout_s=timeout_s)
+        fed_now = stdin if source is None else None
+        return await self._ended(process, reach, process.communicate(fed_now), timeout_s=timeout_s)
 
     async def send_image(self, reach: Reach, image: str, *, timeout_s: float) -> Ran:
         """Send an image: `docker save` here, `docker load` there, and nothing on a disk between."""
@@ -78,7 +94,7 @@ class SshShell:
         )  # fmt: skip
         try:
             pump = asyncio.create_task(_pump(source, process))
-            ran = await self._ended(process, reach, stdin=None, timeout_s=timeout_s)
+            ran = await self._ended(process, reach, _both(process), timeout_s=timeout_s)
             await pump
             said = await source.stderr.read() if source.stderr else b""
             if await source.wait() != 0:
@@ -91,14 +107,24 @@ class SshShell:
                 source.kill()
                 await source.wait()
 
+    async def image_here(self, image: str) -> str | None:
+        """Return the id of an image of this machine's Docker; None where it has none."""
+        process = await asyncio.create_subprocess_exec(
+            self._found(self._docker, "Docker's client, to look at the image"), "image", "inspect",
+            "--format", "{{.Id}}", image, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        return out.decode().strip() if process.returncode == 0 else None
+
     def words(self, reach: Reach) -> list[str]:
         """Return the client's words up to and with the server; the command follows."""
         options = [
             "BatchMode=yes", "StrictHostKeyChecking=yes", "GlobalKnownHostsFile=/dev/null",
             f"UserKnownHostsFile={_quoted(reach.known_hosts)}", f"HostKeyAlias={reach.name}",
             "UpdateHostKeys=no", "CheckHostIP=no", "HostKeyAlgorithms=ssh-ed25519",
-            f"ConnectTimeout={self._connect_s}", "ServerAliveInterval=15", "ForwardAgent=no",
-            "ClearAllForwardings=yes", "PasswordAuthentication=no", "LogLevel=ERROR",
+            f"ConnectTimeout={self._connect_s}", "ServerAliveInterval=15",
+            "ServerAliveCountMax=3", "ForwardAgent=no", "ClearAllForwardings=yes", "PasswordAuthentication=no", "LogLevel=ERROR",
         ]  # fmt: skip
         if reach.private_key is not None:
             options += ["IdentitiesOnly=yes", "IdentityAgent=none"]
@@ -107,7 +133,7 @@ class SshShell:
             found += ["-o", option]
         if reach.private_key is not None:
             found += ["-i", str(reach.private_key)]
-        return [*found, f"{reach.user}@{reach.address}"]
+        return [*found, "-p", str(reach.port), f"{reach.user}@{reach.address}"]
 
     @staticmethod
     def _found(program: str, what: str) -> str:
@@ -117,16 +143,12 @@ class SshShell:
         return found
 
     async def _ended(
-        self, process: asyncio.subprocess.Process, reach: Reach, *, stdin: bytes | None,
-        timeout_s: float,
+        self, process: asyncio.subprocess.Process, reach: Reach,
+        talk: Awaitable[tuple[bytes | None, bytes | None]], *, timeout_s: float,
     ) -> Ran:  # fmt: skip
         try:
             async with asyncio.timeout(timeout_s):
-                if stdin is None:
-                    out, err = await asyncio.gather(_read(process.stdout), _read(process.stderr))
-                    await process.wait()
-                else:
-                    out, err = await process.communicate(stdin)
+                out, err = await talk
         except TimeoutError as error:
             raise NoPlace(f"{reach.name} did not end a command within {timeout_s:.0f} s") from error
         finally:
@@ -134,10 +156,19 @@ class SshShell:
                 process.kill()
                 await process.wait()
         code = process.returncode if process.returncode is not None else LOST
-        ran = Ran(code, out.decode(errors="replace"), err.decode(errors="replace"))
+        ran = Ran(
+            code, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
+        )
         if code == LOST:
             raise _refused(reach, ran.stderr)
         return ran
+
+
+async def _both(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """Read all that a process writes whose input somebody else feeds."""
+    out, err = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+    await process.wait()
+    return out, err
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from swarm.core.text import shorten
+from swarm.farm.backup import python_words
 from swarm.farm.base import PlaceError, Site
 from swarm.farm.docker import words
 from swarm.farm.docker.client import DockerClient, open_target
 from swarm.farm.docker.looking import Thing
-from swarm.farm.docker.words import HOME_FOLDER, Names, read_spec
+from swarm.farm.docker.words import HOME_FOLDER, Names
+from swarm.farm.specs import SPEC, read_spec
 
-INSIDE = Path(__file__).parent.parent / "inside.py"
 CARRY_S = 3600.0
 _SHOWN = 300
 
@@ -26,7 +27,9 @@ class Archive:
         """Write the home as one archive, consistent while the instance runs."""
         with open_target(target) as file:
             if seat.is_running:
-                await self._ran("exec", seat.name, *_python("save"), stdout=file, timeout_s=CARRY_S)
+                await self._ran(
+                    "exec", seat.name, *python_words("save"), stdout=file, timeout_s=CARRY_S
+                )
             else:
                 await self._beside(seat, "save", stdout=file)
 
@@ -45,18 +48,18 @@ class Archive:
 
     async def forget(self, seat: Thing) -> None:
         """Drop the books that were put aside, and the sign of life that is not this seat's."""
-        await self._ran("exec", seat.name, *_python("forget"))
+        await self._ran("exec", seat.name, *python_words("forget"))
 
     async def _beside(
         self, seat: Thing, verb: str, *, stdout: IO[bytes] | None = None,
         source: IO[bytes] | None = None,
     ) -> None:  # fmt: skip
         """Run a verb in a helper that has the instance's home, no network and no secrets."""
-        spec, _ = read_spec(seat.labels[words.SPEC])
+        spec, _ = read_spec(seat.labels[SPEC])
         names = Names(self._site.farm, spec.name)
         await self._client.run("rm", "--force", "--volumes", names.helper)
         fed = ["--interactive"] if source is not None else []
-        entry, *rest = _python(verb)
+        entry, *rest = python_words(verb)
         # `--log-driver none` would swallow nothing here: its output is ours, over the attached pipe.
         await self._ran(
             *words.helper_words(self._site, spec, verb="run"), "--rm", *fed, "--read-only",
@@ -71,7 +74,3 @@ class Archive:
         if ran.code != 0:
             why = shorten(" ".join(ran.stderr.split()) or "it said nothing", _SHOWN)
             raise PlaceError(f"The home of the instance cannot be carried: {why}.")
-
-
-def _python(verb: str) -> list[str]:
-    return ["python3", "-I", "-S", "-c", INSIDE.read_text(encoding="utf-8"), verb]

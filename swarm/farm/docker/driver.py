@@ -25,7 +25,8 @@ from swarm.farm.docker.config import DockerConfig
 from swarm.farm.docker.looking import Thing, look, seats
 from swarm.farm.docker.making import Making
 from swarm.farm.docker.upgrading import Upgrading
-from swarm.farm.docker.words import HELPER, HOME, NETWORK, SEAT, SECRETS, read_spec
+from swarm.farm.docker.words import HELPER, HOME, NETWORK, SEAT, SECRETS
+from swarm.farm.specs import SPEC, read_spec
 
 MIB = 1024**2
 STOP_TIMEOUT_S = words.STOP_S + 40.0
@@ -190,7 +191,7 @@ class DockerDriver:
     async def _instance(self, name: str) -> Instance:
         things = await look(self._client, self._site, name)
         found = seats(things, name)
-        wanted = read_spec(found[0].labels[words.SPEC])[0].image if found else ""
+        wanted = read_spec(found[0].labels[SPEC])[0].image if found else ""
         known = await self._client.inspect("image", wanted) if wanted else []
         images = {wanted: str(known[0]["Id"])} if known else {}
         return looking.described(things, name, images, await looking.unfinished(self._site))

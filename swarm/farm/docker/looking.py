@@ -25,11 +25,10 @@ from swarm.farm.docker.words import (
     PART,
     REPLACES,
     SEAT,
-    SPEC,
     ours,
     owner_of,
-    read_spec,
 )
+from swarm.farm.specs import SPEC, read_spec
 
 _NEVER = "0001-"
 

@@ -9,7 +9,8 @@ from swarm.farm.docker.archive import Archive
 from swarm.farm.docker.client import DockerClient
 from swarm.farm.docker.looking import Thing, look, moment, seats
 from swarm.farm.docker.making import PROVIDER, Making
-from swarm.farm.docker.words import Image, read_spec
+from swarm.farm.docker.words import Image
+from swarm.farm.specs import SPEC, read_spec
 from swarm.farm.steps import Made, living
 
 STOP_TIMEOUT_S = words.STOP_S + 40.0
@@ -28,7 +29,7 @@ class Upgrading:
 
     async def start(self, seat: Thing) -> None:
         """Start a seat and wait until it is well. Raises NotHealthy."""
-        spec, _ = read_spec(seat.labels[words.SPEC])
+        spec, _ = read_spec(seat.labels[SPEC])
         image = await self._image_of(seat)
         await self._making.switch(seat, Action.START, lambda: self._client.do("start", seat.name))
         await health.until_well(
@@ -52,7 +53,7 @@ class Upgrading:
         """
         old = await self.recover(name)
         wanted = await self._making.image(image)
-        spec, secret_names = read_spec(old.labels[words.SPEC])
+        spec, secret_names = read_spec(old.labels[SPEC])
         if str(old.raw["Image"]) == wanted.id and spec.image == image:
             return await self.start(old) if not old.is_running else None
         spec = replace(spec, image=image, generation=generation, healthy_within_s=within_s)

@@ -1,20 +1,19 @@
 """What things are called in an engine, and the words that make them."""
 
 import io
-import json
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Any
 
 from swarm.core.errors import InvalidInput
 from swarm.farm.base import FARM, MANAGED_BY, OWNER, SWARM, InstanceSpec, Secrets, Site, labels_of
+from swarm.farm.specs import SPEC, spec_text
 
-PART, OWNER_NAME, SPEC, REPLACES = "part", "owner-name", "spec", "replaces"
-"""Our further labels: which part of an instance it is, the owner as written, the spec as JSON, and
-the generation whose place it is to take."""
+PART, OWNER_NAME, REPLACES = "part", "owner-name", "replaces"
+"""Our further labels: which part of an instance it is, the owner as written, and the generation whose
+place it is to take."""
 SEAT, HELPER, HOME, SECRETS, NETWORK = "seat", "helper", "home", "secrets", "network"
 SECRETS_FOLDER = "/run/secrets"
 HOME_FOLDER = "/data"
@@ -136,22 +135,6 @@ def ours(site: Site, **more: str) -> list[str]:
     return [
         word for name, value in wanted.items() for word in ("--filter", f"label={name}={value}")
     ]
-
-
-def spec_text(spec: InstanceSpec, secret_names: list[str]) -> str:
-    """Write what a seat was made from, without any secret, so that another can be made like it."""
-    values = asdict(spec) | {"environment": dict(spec.environment), "secrets": secret_names}
-    return json.dumps(values, sort_keys=True, default=str)
-
-
-def read_spec(text: str) -> tuple[InstanceSpec, list[str]]:
-    """Read what `spec_text` wrote."""
-    values = json.loads(text)
-    names = list(values.pop("secrets"))
-    values["cpus"] = Decimal(values["cpus"])
-    if values["budget_month"] is not None:
-        values["budget_month"] = Decimal(values["budget_month"])
-    return InstanceSpec(**values), names
 
 
 def seat_words(

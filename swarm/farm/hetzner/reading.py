@@ -36,6 +36,7 @@ from swarm.farm.cloud.machines import (
     Wanted,
     is_ours,
 )
+from swarm.farm.cloud.pacing import paced
 from swarm.farm.cloud.price_list import price_list
 from swarm.farm.hetzner.config import HetznerConfig
 from swarm.farm.hetzner.refusals import translated
@@ -184,8 +185,6 @@ class HetznerReading:
     @cached_property
     def _client(self) -> Client:
         from hcloud import Client
-
-        from swarm.farm.cloud.pacing import paced
 
         if self._config.token is None:
             raise PlaceRefused(

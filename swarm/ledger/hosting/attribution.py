@@ -24,6 +24,7 @@ from swarm.core.money import CostStatus, Money, from_pico, worst_status
 from swarm.ledger.hosting.partition import Capacity, Parts, Use, partition
 from swarm.ledger.hosting.queries import ACROSS, INSIDE, RAN
 from swarm.ledger.hosting.terms import HOUR_S, UNSET, Terms
+from swarm.store.prepared import Prepared
 from swarm.store.tables import hosting_events, hosting_usage
 
 Whose = tuple[str, str | None]
@@ -133,11 +134,7 @@ def hosting_of_order(
         now: End of the month begun; None takes the last moment on the books.
         terms: Price all by these instead of those of their time.
     """
-    spans = connection.execute(
-        sa.select(
-            sa.func.min(hosting_usage.c.started_at), sa.func.max(hosting_usage.c.ended_at)
-        ).where(hosting_usage.c.order_id == order_id)
-    ).one()
+    spans = _SPANS.one(connection, {"of_order": order_id})
     if spans[0] is None:
         return HostingShare(None, None, CostStatus.UNPRICED, NOT_METERED)
     start, end = _month_start(parse_iso(spans[0])), _next_month(parse_iso(spans[1]))
@@ -282,14 +279,9 @@ def _known_terms(
     connection: Connection, start: datetime, end: datetime
 ) -> list[tuple[datetime, Terms]]:
     """Return which terms hold from when; a later word about a time goes before an earlier one."""
-    rows = connection.execute(
-        sa.select(hosting_events.c.terms)
-        .where(hosting_events.c.terms.is_not(None))
-        .order_by(hosting_events.c.at, hosting_events.c.id)
-    ).scalars()
     said: list[Terms] = []
     texts: dict[str, Terms] = {}
-    for text in rows:
+    for (text,) in _TERMS.all(connection, {}):
         found = (
             texts.setdefault(text, Terms.model_validate_json(text))
             if text not in texts
@@ -338,7 +330,7 @@ def _billed_seconds(connection: Connection, piece: _Piece) -> Fraction:
         return Fraction(0)
     if piece.terms.is_always:
         return _between(piece.start, piece.end)
-    rows = connection.execute(RAN, _bounds(piece)).all()
+    rows = RAN.all(connection, _bounds(piece))
     total, reached = Fraction(0), piece.start
     for row in rows:
         begins_at = max(parse_iso(row.started_at), reached)
@@ -374,10 +366,10 @@ def _uses(
 
     is_kept = terms is not None and bool(terms.task_cpus or terms.task_memory_mib)
     inside = INSIDE[only is not None, is_kept]
-    for order_id, task_id, *sums in connection.execute(inside, bounds | {"only": only}):
+    for order_id, task_id, *sums in inside.all(connection, bounds | {"only": only}):
         counts = list(map(int, sums))
         take((order_id, task_id), Use(*counts[:2]), Use(*counts[-2:]))
-    for row in connection.execute(ACROSS, bounds):
+    for row in ACROSS.all(connection, bounds):
         part = _part(row, piece)
         used = Use(round(row.cpu * part), round(row.memory * part))
         charged = Use(round(row.kept_cpu * part), round(row.kept_memory * part))
@@ -422,14 +414,24 @@ def _between(start: datetime, end: datetime) -> Fraction:
 
 def _last_moment(connection: Connection) -> datetime:
     """Return up to when the books go."""
-    newest = (
-        sa.select(hosting_usage.c.ended_at).order_by(hosting_usage.c.started_at.desc()).limit(1)
-    )
-    found = [
-        connection.execute(statement).scalar()
-        for statement in (newest, sa.select(sa.func.max(hosting_events.c.at)))
-    ]
+    found = [query.scalar(connection, {}) for query in (_LAST_USE, _LAST_EVENT)]
     return max(parse_iso(text) for text in found if text is not None)
+
+
+_SPANS = Prepared(
+    sa.select(sa.func.min(hosting_usage.c.started_at), sa.func.max(hosting_usage.c.ended_at)).where(
+        hosting_usage.c.order_id == sa.bindparam("of_order")
+    )
+)
+_TERMS = Prepared(
+    sa.select(hosting_events.c.terms)
+    .where(hosting_events.c.terms.is_not(None))
+    .order_by(hosting_events.c.at, hosting_events.c.id)
+)
+_LAST_USE = Prepared(
+    sa.select(hosting_usage.c.ended_at).order_by(hosting_usage.c.started_at.desc()).limit(1)
+)
+_LAST_EVENT = Prepared(sa.select(sa.func.max(hosting_events.c.at)))
 
 
 def _month_start(moment: datetime) -> datetime:

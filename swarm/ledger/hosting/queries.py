@@ -4,10 +4,9 @@ All take the bounds of a piece of time: `a` and `b`, `early` (the longest row be
 (the longest row before `b`).
 """
 
-from typing import Any
-
 import sqlalchemy as sa
 
+from swarm.store.prepared import Prepared
 from swarm.store.tables import hosting_usage
 
 _U = hosting_usage.c
@@ -25,11 +24,11 @@ _WHOSE = sa.case((_U.order_id.is_(None), None), (_IS_ONLY, _U.order_id), else_="
 _TASK = sa.case((_IS_ONLY, _U.task_id), else_=None)
 
 
-def _inside(*, is_one: bool, is_kept: bool) -> sa.Select[Any]:
+def _inside(*, is_one: bool, is_kept: bool) -> Prepared:
     """Sum up by task, or one order's tasks and all others; without what is kept it is quicker."""
     whose = (_WHOSE, _TASK) if is_one else (_U.order_id, _U.task_id)
     sums = [_CPU, _MEMORY, *((_CHARGED_CPU, _CHARGED_MEMORY) if is_kept else ())]
-    return (
+    return Prepared(
         sa.select(*whose, *map(sa.func.sum, sums))
         .where(_U.started_at >= sa.bindparam("a"), _U.started_at < sa.bindparam("b"), _IS_ENDED)
         .group_by(sa.text("1"), sa.text("2"))
@@ -43,7 +42,7 @@ INSIDE = {
     for is_one in (False, True)
     for is_kept in (False, True)
 }
-ACROSS = (
+ACROSS = Prepared(
     sa.select(
         _U.order_id,
         _U.task_id,
@@ -68,7 +67,7 @@ ACROSS = (
     )
     .order_by(_U.instance, _U.seq)
 )
-RAN = (
+RAN = Prepared(
     sa.select(_U.started_at, _U.ended_at)
     .where(_NEAR, _U.ended_at > sa.bindparam("a"), _U.order_id.is_(None))
     .order_by(_U.started_at)
