@@ -5,9 +5,11 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from swarm.app import App
+from swarm.channels.bound import is_for_customers
 from swarm.cli.opened import opened
 from swarm.cli.standing import terminal_signer
 from swarm.cli.terminal import say, show_json
+from swarm.cli.wording import counted
 from swarm.core.clock import iso
 from swarm.core.errors import NotFound
 from swarm.core.message import OutboundKind, OutboundMessage
@@ -20,7 +22,11 @@ from swarm.runtime.phrases import say as phrase
 def listed(*, as_json: bool) -> None:
     """List people and waiting codes."""
     with opened() as app:
-        known, waiting = app.store.read(lambda c: (app.people.listed(c), app.pairing.waiting(c)))
+        everybody, waiting = app.store.read(
+            lambda c: (app.people.listed(c), app.pairing.waiting(c))
+        )
+        # Nobody let them in, and there may be thousands: they have a list of their own.
+        known = [person for person in everybody if not is_for_customers(person["channel"])]
         settings = app.settings
         fixed = {
             "telegram": [str(number) for number in settings.telegram.founders],
@@ -51,6 +57,9 @@ def listed(*, as_json: bool) -> None:
         for channel, people in fixed.items()
         for found in people
     ]
+    if len(everybody) > len(known):
+        customers = counted(len(everybody) - len(known), "customer")
+        lines.append(f"And {customers}: `swarm customers list`.")
     say("\n".join(lines) or "Nobody may write from a chat yet: `swarm pairing invite`.")
 
 

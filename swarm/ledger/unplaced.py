@@ -47,7 +47,7 @@ class UnplacedBook(Book):
     ) -> Attempt | RawAnswer:
         """Do as any book does; what calls of long ago still hold is given back first."""
         before = iso(self._clock.now() - HELD_FOR)
-        await self._store.awrite(lambda c: _release(c, _ANY, ledger.c.started_at < before))
+        await self._store.awrite(lambda c: _release(c, _any(c), ledger.c.started_at < before))
         return await super().open(key, request, caller, quote=quote, text=text)
 
     def _check(self, connection: Connection, key: CallKey, caller: Caller) -> None:
@@ -135,7 +135,13 @@ def take_over(connection: Connection, name: str, order_id: str) -> int:
     return len(rows)
 
 
-_ANY = sa.and_(ledger.c.order_id >= PREFIX, ledger.c.order_id < "voice;")
+def _any(connection: Connection) -> "sa.ColumnElement[bool]":
+    """Return the condition that a line is one that no order has."""
+    name: sa.ColumnElement[str] = ledger.c.order_id
+    if connection.dialect.name == "postgresql":
+        # Most databases sort as dictionaries do, past punctuation: nothing would lie between these.
+        name = name.collate("C")
+    return sa.and_(name >= PREFIX, name < "voice;")
 
 
 def _release(connection: Connection, *which: Any) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from swarm.memory import rules
+from swarm.core.errors import InvalidInput
+from swarm.memory import pdf, rules
 from swarm.memory.knowledge_text import Section, read_html, read_markdown, read_plain
 from swarm.memory.words import MAX_ASKED, terms
 
@@ -24,6 +25,10 @@ READERS = {
     ".htm": read_html,
 }
 """How each kind of file is read; others are left out, and said to be."""
+PDF = ".pdf"
+"""Read too, where the extra `pdf` is installed."""
+MAX_PDFS = 50
+"""Each takes a process of its own to be read, once: about half a second."""
 MAX_FILES = 500
 MAX_FILE_BYTES = 1024 * 1024
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
@@ -79,6 +84,8 @@ class Knowledge:
         self._lock = threading.Lock()
         self._files: dict[str, _File] = {}
         self._left_out: dict[str, str] = {}
+        self._broken: dict[str, tuple[tuple[int, ...], str]] = {}
+        """PDFs that could not be read, and why: they are not tried again until they change."""
         self._index: dict[str, list[tuple[str, int]]] = {}
 
     def find(self, query: str, *, limit: int) -> list[Passage]:
@@ -111,10 +118,14 @@ class Knowledge:
         """Read what is new or changed, and forget what is gone."""
         self._left_out = {}
         fresh: dict[str, _File] = {}
-        total = 0
+        total = pdfs = 0
         for name, path, facts in _walk(self._folder, self._left_out):
-            total += facts.st_size
-            if len(fresh) >= MAX_FILES or total > MAX_TOTAL_BYTES:
+            is_pdf = Path(name).suffix.lower() == PDF
+            pdfs += is_pdf
+            # Of a PDF it is its words that take room.
+            total += min(facts.st_size, pdf.MAX_SIGNS) if is_pdf else facts.st_size
+            is_more = len(fresh) >= MAX_FILES or (is_pdf and pdfs > MAX_PDFS)
+            if is_more or total > MAX_TOTAL_BYTES:
                 self._left_out[name] = "the folder holds more than is read"
                 continue
             mark = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
@@ -129,12 +140,19 @@ class Knowledge:
             self._index = _index(fresh)
 
     def _read(self, name: str, path: Path, mark: tuple[int, ...]) -> _File | None:
+        broken = self._broken.get(name)
+        if broken is not None and broken[0] == mark:
+            self._left_out[name] = broken[1]
+            return None
         try:
-            text = _content(path)
+            sections = _sections(name, path)
+        except InvalidInput as error:
+            self._broken[name] = (mark, str(error))
+            self._left_out[name] = str(error)
+            return None
         except (OSError, UnicodeDecodeError) as error:
             self._left_out[name] = getattr(error, "strerror", None) or "it is not UTF-8 text"
             return None
-        sections = READERS[PurePosixPath(name).suffix.lower()](text)
         passages = tuple(p for section in sections for p in _passages(name, section))
         words = tuple(
             # Interned: the same words stand in most passages.
@@ -168,18 +186,43 @@ def _walk(folder: Path, left_out: dict[str, str]) -> Iterator[tuple[str, Path, o
 def _why_not(name: str, facts: os.stat_result) -> str:
     if not stat.S_ISREG(facts.st_mode):
         return "it is a link, or no file"
-    if Path(name).suffix.lower() not in READERS:
-        return f"only {', '.join(READERS)} are read"
-    if facts.st_size > MAX_FILE_BYTES:
-        return f"it has more than {MAX_FILE_BYTES // 1024**2} MiB"
+    kind = Path(name).suffix.lower()
+    if kind == PDF and not pdf.is_readable():
+        return "a PDF needs the extra: pip install 'swarm[pdf]'"
+    if kind not in (*READERS, PDF):
+        return f"only {', '.join((*READERS, PDF))} are read"
+    most = pdf.MAX_BYTES if kind == PDF else MAX_FILE_BYTES
+    if facts.st_size > most:
+        return f"it has more than {most // 1024**2} MiB"
     return ""
 
 
-def _content(path: Path) -> str:
+def _sections(name: str, path: Path) -> Sequence[Section]:
+    """Read a file's sections; of a PDF each page is one.
+
+    Raises:
+        InvalidInput: A PDF that cannot be read, or that holds pictures alone.
+        OSError, UnicodeDecodeError: The file cannot be read, or is no text.
+    """
+    kind = PurePosixPath(name).suffix.lower()
+    if kind != PDF:
+        return READERS[kind](_content(path, MAX_FILE_BYTES).decode("utf-8-sig"))
+    found = pdf.read_pdf(_content(path, pdf.MAX_BYTES))
+    pages = [
+        Section(f"page {number}", text)
+        for number, text in enumerate(found.texts, start=1)
+        if text.strip()
+    ]
+    if not pages:
+        raise InvalidInput("it holds no text: its pages are pictures")
+    return pages
+
+
+def _content(path: Path, most: int) -> bytes:
     # A link put in its place since it was looked at would lead elsewhere, a pipe would never end.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)[:MAX_FILE_BYTES].decode("utf-8-sig")
+        return file.read(most + 1)[:most]
 
 
 def _passages(file: str, section: Section) -> Iterator[Passage]:

@@ -21,9 +21,13 @@ from swarm.core.clock import Clock, iso
 from swarm.core.ids import Ids
 from swarm.core.money import from_pico
 from swarm.core.order import OrderStatus
+from swarm.ledger.budget import COMPANY
 from swarm.runtime.customers_config import CustomersConfig
 from swarm.runtime.people import People
-from swarm.store.tables import budgets, orders
+from swarm.store.audit import AuditChain
+from swarm.store.audit_key import FILE as KEY_FILE
+from swarm.store.audit_key import AuditKey
+from swarm.store.tables import budgets, customer_turns, ledger, orders
 
 if TYPE_CHECKING:
     from swarm.memory.knowledge import Knowledge
@@ -31,7 +35,9 @@ if TYPE_CHECKING:
 
 KNOWLEDGE = "knowledge"
 """Name of the folder in the home."""
-_LOCK = 0x5377_6375
+_LOCK = sa.text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(current_setting('swarm.company'), 1400333173))"
+)
 """Names the lock under which Postgres counts what customers may still spend."""
 
 
@@ -51,6 +57,23 @@ class Service:
     knowledge: Callable[[], "Knowledge"]
     """Open the folder; the first question does."""
 
+    @property
+    def audit(self) -> AuditChain:
+        """Return the record of who did what."""
+        return AuditChain(clock=self.clock, key=AuditKey.load_or_create(self.home / KEY_FILE))
+
+    def tombstone(self, connection: Connection, memory_id: str, digest: str, by: str) -> None:
+        """Write into that record that a memory was forgotten; its text is in no row."""
+        self.audit.append(
+            connection,
+            kind="memory_forgotten",
+            order_id=None,
+            actor=by,
+            initiator=None,
+            approver=by,
+            body={"memory": memory_id, "record_sha256": digest},
+        )
+
 
 def folder_of(config: CustomersConfig, home: Path) -> Path:
     """Return the knowledge folder."""
@@ -67,12 +90,34 @@ def granted(
     """
     if connection.dialect.name == "postgresql":
         # Two transactions that count at the same moment would both find the same rest.
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    all_left = config.day_budget - _bound(connection, now)
-    left = config.person_day_budget - _bound(
-        connection, now, orders.c.channel == channel, orders.c.sender_id == person_id
+        connection.execute(_LOCK)
+    left = allowance(connection, config, channel=channel, person_id=person_id, now=now)
+    return min(config.answer_budget, left)
+
+
+def allowance(
+    connection: Connection, config: CustomersConfig, *, channel: str, person_id: str, now: datetime
+) -> Decimal:
+    """Return what may still be spent on a person today, voice notes included; never below zero."""
+    all_left = config.day_budget - _bound(connection, now) - _spoken(connection, now)
+    own = (orders.c.channel == channel, orders.c.sender_id == person_id)
+    spoke = (customer_turns.c.channel == channel, customer_turns.c.person_id == person_id)
+    left = config.person_day_budget - _bound(connection, now, *own)
+    return max(min(left - _spoken(connection, now, *spoke), all_left), Decimal(0))
+
+
+def _spoken(connection: Connection, now: datetime, *whose: "sa.ColumnElement[bool]") -> Decimal:
+    """Return what voice notes of this UTC day cost of which no order was made."""
+    midnight = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
+    names = sa.select(customer_turns.c.note).where(
+        customer_turns.c.at >= iso(midnight), customer_turns.c.note.is_not(None), *whose
     )
-    return max(min(config.answer_budget, left, all_left), Decimal(0))
+    # Currencies are not added: a note in another one is held by the company's own day alone.
+    ours = sa.select(budgets.c.currency).where(budgets.c.scope == COMPANY).scalar_subquery()
+    query = sa.select(sa.func.sum(ledger.c.cost_pico + ledger.c.reserved_pico)).where(
+        ledger.c.order_id.in_(names), ledger.c.currency == ours
+    )
+    return from_pico(int(connection.execute(query).scalar() or 0))
 
 
 def _bound(connection: Connection, now: datetime, *whose: "sa.ColumnElement[bool]") -> Decimal:

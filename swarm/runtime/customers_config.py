@@ -48,6 +48,12 @@ class CustomersConfig(BaseModel):
     """The most that all answers to customers may cost on one UTC day."""
     cards_per_hour: int = Field(default=20, ge=1)
     """Customers of whom the staff is told within an hour; those beyond wait in `/inbox` alone."""
+    file_mib: int = Field(default=5, ge=0, le=20)
+    """Largest file taken from a customer; 0 takes none."""
+    files_day_mib: int = Field(default=20, ge=0)
+    """What the files of one person may take up, of one UTC day; the one that goes beyond is the last."""
+    total_files_day_mib: int = Field(default=500, ge=0)
+    """The same for all customers together."""
     turns: int = Field(default=8, ge=0, le=50)
     """Earlier messages of the same conversation that an answer is written with."""
     conversation_hours: float = Field(default=24, gt=0)

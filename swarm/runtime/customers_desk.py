@@ -1,10 +1,12 @@
 """What a customer's message is, and what is done about it; nothing here acts for anybody else.
 
-A customer may ask, and may ask for a human. There are no other commands and no buttons. Limits are
+A customer may ask, may ask for a human, and may have it all forgotten. There are no other commands
+and no buttons. Limits are
 looked at before anything else: what is beyond them costs a row, and no model is asked.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.channels.bound import customer_id
 from swarm.core.clock import iso
+from swarm.core.errors import Conflict
 from swarm.core.message import (
     InboundKind,
     InboundMessage,
@@ -23,9 +26,11 @@ from swarm.core.message import (
 )
 from swarm.core.order import OrderStatus
 from swarm.core.origin import Origin
-from swarm.core.text import clean_text
+from swarm.core.text import clean_text, shorten
 from swarm.runtime.customers import Service, granted
 from swarm.runtime.customers_cards import TAKEN, current
+from swarm.runtime.customers_files import bring_along, listed, may_bring
+from swarm.runtime.customers_forget import forget
 from swarm.runtime.customers_handover import Handovers
 from swarm.runtime.customers_talk import MAX_SIGNS, Pace, Side, Talk
 from swarm.runtime.intake import Wish
@@ -43,13 +48,21 @@ _HUMAN = re.compile(
     r"\b(veux|voudrais|besoin|joindre|passez)\b.{0,20}\b(humain|humaine|vraie personne|conseiller)\b",
     re.IGNORECASE,
 )
+YES = frozenset({"yes", "y", "oui", "o", "ok"})
+"""What a customer writes behind `/forget` to say that they mean it."""
+HEARD_SIGNS = 300
+"""Most of a voice note's words that is written back to its sender."""
 _SHORT = 120
 """Longest text that is taken for a plain wish for a human; a longer one says why, and is read."""
 
 
 def menu() -> tuple[tuple[str, str], ...]:
     """Return the commands of a customer's chat for the platform's menu."""
-    return (("human", "talk to a person"), ("help", "what this is"))
+    return (
+        ("human", "talk to a person"),
+        ("help", "what this is"),
+        ("forget", "have this conversation deleted"),
+    )
 
 
 def wants_human(text: str) -> bool:
@@ -63,6 +76,10 @@ class CustomersDesk:
     def __init__(self, desks: Desks) -> None:
         self._desks = desks
 
+    def may_bring(self, connection: Connection, message: InboundMessage) -> bool:
+        """Return whether a customer's files, or their voice note, are to be fetched."""
+        return may_bring(self._desks.service, connection, message)
+
     def handle(self, connection: Connection, row_id: int, message: InboundMessage) -> Handled:
         """Do what a customer's message asks for, as far as a customer may ask for anything."""
         if message.kind is InboundKind.CALLBACK:
@@ -75,7 +92,9 @@ class CustomersDesk:
         person = self._desks.people.welcomed(connection, message)
         if person is None:
             return Handled("a customer who was shown the door")
-        return _Serving(self._desks.service, connection, row_id, message, person).handle()
+        hears = self._desks.hears_voice
+        serving = _Serving(self._desks.service, connection, row_id, message, person, hears=hears)
+        return serving.handle()
 
 
 class _Serving:
@@ -88,8 +107,11 @@ class _Serving:
         row_id: int,
         message: InboundMessage,
         person: Person,
+        *,
+        hears: bool,
     ) -> None:
         self._service = service
+        self._hears = hears
         self._connection = connection
         self._row_id = row_id
         self._message = message
@@ -109,10 +131,14 @@ class _Serving:
             self._speak("customer_slow")
             return Handled("beyond the limits, told so")
         text = clean_text(self._message.text).strip()[:MAX_SIGNS]
+        if self._message.kind is InboundKind.VOICE:
+            return self._voice(text)
+        if self._message.kind is InboundKind.FILE:
+            return self._file(text)
         if text.startswith("/"):
             return self._command(text)
         if not text:
-            self._talk.add(Side.COMMAND, f"({self._message.kind.value})", at=at)
+            self._talk.add(Side.COMMAND, "(nothing)", at=at)
             self._speak("customer_words_only")
             return Handled("no words")
         if wants_human(text):
@@ -120,15 +146,68 @@ class _Serving:
             return self._human(text)
         return self._words(text)
 
+    def _voice(self, text: str) -> Handled:
+        """Take a note's words as a question; no command is heard in them."""
+        at, note = self._message.received_at, self._message.data or None
+        if text:
+            self._speak("customer_heard", text=shorten(text, HEARD_SIGNS))
+            if not wants_human(text):
+                return self._words(text, note=note)
+            self._talk.add(Side.COMMAND, text, at=at, note=note)
+            return self._human(text)
+        self._talk.add(Side.COMMAND, "(voice)", at=at, note=note)
+        if not self._hears:
+            self._speak("customer_no_voice")
+        elif any(file.refused for file in self._message.files):
+            self._speak("customer_voice_bad")
+        else:
+            self._speak("customer_voice_empty" if note else "customer_spent")
+        return Handled("a voice note without words")
+
+    def _file(self, text: str) -> Handled:
+        """Keep files as data of this conversation, and ask Support about them."""
+        files = [file for file in self._message.files if file.path is not None]
+        if len(files) < len(self._message.files):
+            most = self._service.config.file_mib
+            self._speak("customer_file_refused" if most else "customer_words_only", mib=most)
+        if not files:
+            self._talk.add(Side.COMMAND, "(file)", at=self._message.received_at)
+            return Handled("no file that is taken")
+        # The caption keeps its place, however much the files are said to hold.
+        words = f"{text}\n{self._message.data}".strip()[:MAX_SIGNS]
+        return self._words(words, files=listed(files))
+
     def _command(self, text: str) -> Handled:
         name = text.split()[0].removeprefix("/").partition("@")[0].lower()
         self._talk.add(Side.COMMAND, text, at=self._message.received_at)
         if name == "human":
             said = text.partition(" ")[2].strip()
             return self._human(said)
+        if name == "forget":
+            return self._forget(text.partition(" ")[2].strip().lower())
         known = {"start": "customer_start", "help": "customer_help"}
         self._speak(known.get(name, "customer_no_command"))
         return Handled(f"a customer's command {name}" if name in known else "no command of theirs")
+
+    def _forget(self, word: str) -> Handled:
+        """Delete the conversation, once its customer has said that they mean it."""
+        if word not in YES:
+            self._speak("customer_forget")
+            return Handled("asked whether to forget")
+        try:
+            forget(
+                self._service,
+                self._connection,
+                channel=self._message.channel,
+                person_id=self._message.sender_id,
+                by=None,
+                up_to=self._row_id,
+            )
+        except Conflict:
+            self._speak("customer_forget_later")
+            return Handled("not forgotten while an answer is written")
+        self._speak("customer_forgotten")
+        return Handled("forgotten")
 
     def _human(self, said: str) -> Handled:
         """Bring in a human, because the customer wants one."""
@@ -146,17 +225,20 @@ class _Serving:
             reason=reason,
         )
 
-    def _words(self, text: str) -> Handled:
+    def _words(
+        self, text: str, *, files: Sequence[dict[str, Any]] = (), note: str | None = None
+    ) -> Handled:
         at = self._message.received_at
         row = current(self._connection, self._message.channel, self._message.sender_id)
         if row is not None and row.state == TAKEN:
             if not self._handovers.give_back_if_silent(row, now=at):
-                self._talk.add(Side.CUSTOMER, text, at=at, order_id=row.id)
-                self._handovers.relay(row, text, key=f"said/{self._row_id}")
+                self._talk.add(Side.CUSTOMER, text, at=at, order_id=row.id, files=files, note=note)
+                paths = tuple(str(file["path"]) for file in files)
+                self._handovers.relay(row, text, key=f"said/{self._row_id}", files=paths)
                 return Handled("for the human who has taken over")
         elif row is not None:
             self._handovers.add_words(row, text)
-        self._talk.add(Side.CUSTOMER, text, at=at)
+        self._talk.add(Side.CUSTOMER, text, at=at, files=files, note=note)
         if self._is_busy():
             # Answered together with whatever else is said until then: one answer, one cost.
             return Handled("waits for the answer before it", None, (self._typing(),))
@@ -193,12 +275,12 @@ class _Serving:
     def _typing(self) -> Signal:
         return Signal(SignalKind.TYPING, self._message.chat_id, thread_id=self._message.thread_id)
 
-    def _speak(self, key: str) -> None:
+    def _speak(self, key: str, **facts: Any) -> None:
         self._replies += 1
         put(
             self._connection,
             dedupe_key=f"reply/{self._row_id}/{self._replies}",
-            message=self._reply(say(key, self._lang, company=self._service.company)),
+            message=self._reply(say(key, self._lang, company=self._service.company, **facts)),
             now=iso(self._service.clock.now()),
         )
 
@@ -238,6 +320,7 @@ def place(
     )
     order_id = service.intake(connection).place(ordered, Wish(budget=grant))
     talk.give(turns, order_id)
+    bring_along(service, connection, turns, order_id)
     return order_id
 
 

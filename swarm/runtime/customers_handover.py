@@ -14,10 +14,11 @@ from sqlalchemy.engine import Connection
 
 from swarm.channels.bound import customer_id, is_for_customers
 from swarm.core.clock import iso, parse_iso
-from swarm.core.errors import Conflict
+from swarm.core.errors import Conflict, InvalidInput
 from swarm.core.message import Button, OutboundKind, OutboundMessage
 from swarm.core.origin import Origin
 from swarm.core.text import clean_text
+from swarm.runtime import customers_time
 from swarm.runtime.buttons import Keyboard, Press, reopen
 from swarm.runtime.customers import Service
 from swarm.runtime.customers_cards import (
@@ -90,16 +91,20 @@ class Handovers:
         said = f"{row.words}\n{words}"[-MAX_SIGNS:]
         self._set(row, words=said)
 
-    def relay(self, row: Any, words: str, *, key: str) -> None:
-        """Show a customer's words to the human who has taken them over."""
+    def relay(self, row: Any, words: str, *, key: str, files: tuple[str, ...] = ()) -> None:
+        """Show a customer's words and files to the human who has taken them over.
+
+        Where no chat reaches that human, all who may serve are shown them.
+        """
         self.add_words(row, words)
         person = _person_of(self._service, self._connection, row.taken_by)
-        if person is None:
-            self._tell_staff(row)
-            return
-        head = say("handover_said", person.language, name=name_of(row), handover=row.id)
-        # They wait for each other's words now: no quiet hour holds these.
-        self._show(row, person, f"{head}\n{quote(words)}", key=key, kind=OutboundKind.DECISION)
+        readers = [person] if person is not None else self._service.people.staff(self._connection)
+        for reader in readers:
+            head = say("handover_said", reader.language, name=name_of(row), handover=row.id)
+            text = f"{head}\n{quote(words)}"
+            # They wait for each other's words now: no quiet hour holds these.
+            kind = OutboundKind.DECISION
+            self._show(row, reader, text, key=key, kind=kind, files=files)
 
     def give_back_if_silent(self, row: Any, *, now: datetime) -> bool:
         """Close a hand-over whose human has been silent for too long; say whether it was."""
@@ -114,9 +119,12 @@ class Handovers:
 
         Raises:
             Conflict: Somebody else has it, or it is closed.
+            InvalidInput: There are no words.
         """
         _check(row, by)
         words = clean_text(text).strip()
+        if not words:
+            raise InvalidInput("An answer to a customer needs words.")
         now = self._service.clock.now()
         company = self._service.company
         self.tell_customer(
@@ -126,6 +134,7 @@ class Handovers:
         )
         talk = Talk(self._connection, row.channel, row.person_id)
         talk.add(Side.HUMAN, words, at=now, order_id=row.id)
+        customers_time.answered(self._connection, row, at=now, who=by.identity)
         if row.state == OPEN:
             self.close(row, by=by.identity)
         else:
@@ -140,7 +149,9 @@ class Handovers:
         _check(row, by)
         if row.state == TAKEN:
             raise Conflict("You have it already.")
-        self._set(row, state=TAKEN, taken_by=by.identity, touched_at=iso(self._service.clock.now()))
+        now = self._service.clock.now()
+        self._set(row, state=TAKEN, taken_by=by.identity, touched_at=iso(now))
+        customers_time.looked(self._connection, row, at=now, who=by.identity)
         text = say("customer_taken", row.language, name=name, company=self._service.company)
         self.tell_customer(row, text, key=key)
 
@@ -153,6 +164,8 @@ class Handovers:
         _check(row, by)
         was_taken = row.state == TAKEN
         self.close(row, by=by.identity)
+        now = self._service.clock.now()
+        customers_time.looked(self._connection, row, at=now, who=by.identity)
         if was_taken:
             self.tell_customer(row, say("customer_given_back", row.language), key=key)
 
@@ -194,7 +207,16 @@ class Handovers:
             # No work stands still for it: at night it waits until the morning.
             self._show(row, person, text, key="asked", kind=OutboundKind.ANSWER)
 
-    def _show(self, row: Any, person: Person, text: str, *, key: str, kind: OutboundKind) -> None:
+    def _show(
+        self,
+        row: Any,
+        person: Person,
+        text: str,
+        *,
+        key: str,
+        kind: OutboundKind,
+        files: tuple[str, ...] = (),
+    ) -> None:
         assert not is_for_customers(person.channel), "a card on customers goes to no customer"
         keyboard = Keyboard(
             self._connection,
@@ -214,6 +236,7 @@ class Handovers:
                 kind=kind,
                 text=text,
                 buttons=_buttons(keyboard, row, person, person.language),
+                files=files,
                 # By it a reply to this message is known to be for this customer.
                 ask_id=row.id,
             ),

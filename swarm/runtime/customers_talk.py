@@ -4,7 +4,8 @@ Every query names the channel and the person: there is none that reads across cu
 the count of all messages.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -35,7 +36,8 @@ class Side(StrEnum):
     """The house's word that a limit is reached."""
 
 
-_HEARD = (Side.CUSTOMER.value, Side.COMMAND.value)
+HEARD = (Side.CUSTOMER.value, Side.COMMAND.value)
+"""Sides of what a customer wrote."""
 
 
 class Pace(StrEnum):
@@ -58,9 +60,22 @@ class Talk:
         )
         self._key = {"channel": channel, "person_id": person_id}
 
-    def add(self, side: Side, text: str, *, at: datetime, order_id: str | None = None) -> int:
-        """Keep what was said; return its number."""
-        values = {**self._key, "at": iso(at), "side": side.value, "text": text}
+    def add(
+        self,
+        side: Side,
+        text: str,
+        *,
+        at: datetime,
+        order_id: str | None = None,
+        files: Sequence[Mapping[str, Any]] = (),
+        note: str | None = None,
+    ) -> int:
+        """Keep what was said; return its number.
+
+        `files` are those that came with it, `note` the name of the voice note that it was spoken in.
+        """
+        values = {**self._key, "at": iso(at), "side": side.value, "text": text, "note": note}
+        values["files"] = json.dumps(list(files))
         made = self._connection.execute(customer_turns.insert().values(**values, order_id=order_id))
         assert made.inserted_primary_key is not None
         return int(made.inserted_primary_key[0])
@@ -68,11 +83,11 @@ class Talk:
     def pace(self, config: CustomersConfig, *, at: datetime) -> Pace:
         """Return whether one more message is within the limits; asks no model and places nothing."""
         hour, minute = iso(at - HOUR), iso(at - MINUTE)
-        mine = (*self._whose, customer_turns.c.side.in_(_HEARD))
+        mine = (*self._whose, customer_turns.c.side.in_(HEARD))
         is_fine = (
             self._count(*mine, customer_turns.c.at > minute) < config.burst
             and self._count(*mine, customer_turns.c.at > hour) < config.per_hour
-            and self._count(customer_turns.c.side.in_(_HEARD), customer_turns.c.at > hour)
+            and self._count(customer_turns.c.side.in_(HEARD), customer_turns.c.at > hour)
             < config.total_per_hour
         )
         if is_fine:

@@ -55,6 +55,12 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "disputed": ("Over the reviewer's objection: {text}", "Malgré l'objection du relecteur : {text}"),
     "receipt": ("Receipt: {text}", "Reçu : {text}"),
     "ended": ("{order} is {status}. {reason}", "{order} : {status}. {reason}"),
+    "worker_dies": (
+        "⚠️ What works your orders died {deaths} times in a row ({ended}). It is tried again; nothing is "
+        "lost. `swarm doctor` and logs/swarm.log on the machine say more.",
+        "⚠️ Le processus qui traite vos commandes est mort {deaths} fois de suite ({ended}). Il est "
+        "relancé ; rien n'est perdu. `swarm doctor` et logs/swarm.log sur la machine en disent plus.",
+    ),
     "taken": ("Order {order} is taken.", "Commande {order} prise."),
     "taken_paused": (
         "Order {order} is stored. The company is paused: /resume lets it begin.",
@@ -243,9 +249,9 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     ),
     "customer_help": (
         "Write your question in your own words: I am an AI and answer from what {company} has "
-        "written down. /human brings in a person.",
+        "written down. /human brings in a person; /forget deletes this conversation.",
         "Posez votre question avec vos mots : je suis une IA et réponds d'après ce que {company} a "
-        "écrit. /human fait venir une personne.",
+        "écrit. /human fait venir une personne ; /forget supprime cette conversation.",
     ),
     "customer_is_ai": (
         "I am {company}'s AI assistant; /human brings in a person.",
@@ -259,6 +265,39 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "customer_words_only": (
         "I can only read text here: please write it.",
         "Je ne lis que du texte ici : écrivez-le, s'il vous plaît.",
+    ),
+    "customer_heard": ("🎙 I heard: “{text}”", "🎙 J'ai entendu : « {text} »"),
+    "customer_no_voice": (
+        "I cannot hear voice notes here: please write it.",
+        "Je n'entends pas les messages vocaux ici : écrivez-le, s'il vous plaît.",
+    ),
+    "customer_voice_empty": (
+        "I heard no words in that note: please say it again, or write it.",
+        "Je n'ai entendu aucun mot : redites-le, ou écrivez-le, s'il vous plaît.",
+    ),
+    "customer_voice_bad": (
+        "I could not listen to that note: please write it, or say it shorter.",
+        "Je n'ai pas pu écouter ce message : écrivez-le, ou dites-le en plus court.",
+    ),
+    "customer_file_refused": (
+        "I could not take all of that: I take three files at a time of up to {mib} MiB each, and no "
+        "programs.",
+        "Je n'ai pas pu tout prendre : j'accepte trois fichiers à la fois, de {mib} Mio au plus chacun, "
+        "et aucun programme.",
+    ),
+    "customer_forget": (
+        "This deletes our conversation, your files, and what I remember of you, for good. Write "
+        "/forget yes to do it.",
+        "Ceci supprime pour de bon notre conversation, vos fichiers et ce que je sais de vous. Écrivez "
+        "/forget oui pour le faire.",
+    ),
+    "customer_forget_later": (
+        "I am just writing an answer to you: please write /forget yes again in a minute.",
+        "Je suis en train de vous répondre : réécrivez /forget oui dans une minute.",
+    ),
+    "customer_forgotten": (
+        "It is deleted: I know nothing of our conversation any more.",
+        "C'est supprimé : je ne sais plus rien de notre conversation.",
     ),
     "customer_slow": (
         "That is more than I can answer at once: please write again in a while.",
@@ -318,6 +357,20 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "{name} is yours: what they write comes here, and nothing of it is answered by me. Reply to "
         "answer.",
         "{name} est à vous : ses messages arrivent ici et je n'y réponds plus. Répondez-y.",
+    ),
+    "handover_late": (
+        "Your answer to {name} is not sent yet: they wrote more than 24 hours ago, the platform takes "
+        "it only once they write again, and no template is set that calls them "
+        "(customers.whatsapp.template).",
+        "Votre réponse à {name} n'est pas encore partie : son message date de plus de 24 heures, la "
+        "plateforme ne la prendra que quand il écrira, et aucun modèle n'est défini pour l'appeler "
+        "(customers.whatsapp.template).",
+    ),
+    "handover_called": (
+        "Your answer to {name} is not sent yet: they wrote more than 24 hours ago. A template tells "
+        "them that it waits; it is sent when they write.",
+        "Votre réponse à {name} n'est pas encore partie : son message date de plus de 24 heures. Un "
+        "modèle le prévient ; elle partira quand il écrira.",
     ),
     "handover_back": ("{name} is Support's again.", "{name} revient à l'assistance."),
     "answer_customer": ("✍️ Answer", "✍️ Répondre"),

@@ -163,9 +163,9 @@ async def test_a_group_a_file_and_a_voice_note_order_nothing(home: Path) -> None
         assert await company.asks(QUESTION, is_private=False, chat_id="-5") == []
         assert company.rows(customer_turns) == []
         (reply,) = await company.asks(kind=InboundKind.VOICE, files=(note,))
-        assert "only read text" in reply.text
+        assert "cannot hear voice notes" in reply.text
         (reply,) = await company.asks(kind=InboundKind.FILE, files=(note,))
-        assert "only read text" in reply.text
+        assert "could not take all of that" in reply.text
         assert company.orders == []
         assert await company.asks(kind=InboundKind.REACTION, data="👍", message_id="1") == []
 

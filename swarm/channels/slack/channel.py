@@ -4,14 +4,13 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from swarm.channels.base import Capabilities, FreeStation, Hear, SendRefused, Station
+from swarm.channels.listening import Listener, laid_out
 from swarm.channels.slack import errors
 from swarm.channels.slack.config import SlackConfig
 from swarm.channels.slack.formatting import TEXT_UNITS, cut
@@ -79,7 +78,8 @@ class SlackChannel:
         self._words = tuple(name for name, _ in menu)
         self._line: Line | None = None
         self._reader: Reader | None = None
-        self._state: tuple[bool, str] | None = None
+        self._listener = Listener(self.name, account=lambda: self.account, station=self._station)
+        self._pause_s = PAUSE_S[0]
         self._opening = asyncio.Lock()
         self._storing = asyncio.Lock()
         self._cards: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
@@ -107,28 +107,23 @@ class SlackChannel:
 
     async def run(self, hear: Hear) -> None:
         """Listen until cancelled; whatever the network does, it goes on."""
-        pause = PAUSE_S[0]
-        lease = ""
-        try:
-            while True:
-                try:
-                    line, reader = await self._open()
-                    lease = f"{self.name}:{line.team_id}:{line.user_id}"
-                    if await self._station.hold(lease, seconds=LEASE_S):
-                        await self._listen(line, reader, hear, lease)
-                        pause = PAUSE_S[0]
-                    else:
-                        await self._note(False, "another worker listens to this app")
-                        await asyncio.sleep(PAUSE_S[1])
-                except Exception as error:  # noqa: BLE001  # the outermost loop of a channel
-                    log.warning("slack begins anew", reason=_reason(error))
-                    await self._note(False, _reason(error))
-                    await asyncio.sleep(_wait_of(error, pause))
-                    pause = min(pause * 2, PAUSE_S[1])
-        finally:
-            with suppress(Exception):
-                if lease:
-                    await self._station.release(lease)
+
+        async def listen() -> None:
+            line, reader = await self._open()
+            lease = f"{self.name}:{line.team_id}:{line.user_id}"
+            if await self._listener.hold(lease, seconds=LEASE_S):
+                await self._listen(line, reader, hear, lease)
+                self._pause_s = PAUSE_S[0]
+            else:
+                await self._listener.note(False, "another worker listens to this app")
+                await asyncio.sleep(PAUSE_S[1])
+
+        def wait_s(error: Exception) -> float:
+            pause, self._pause_s = self._pause_s, min(self._pause_s * 2, PAUSE_S[1])
+            return _wait_of(error, pause)
+
+        self._pause_s = PAUSE_S[0]
+        await self._listener.run(listen, reason=_reason, wait_s=wait_s)
 
     async def _listen(self, line: "Line", reader: Reader, hear: Hear, lease: str) -> None:
         """Keep one socket open; returns where the lease is lost, raises where the socket is dead."""
@@ -140,7 +135,7 @@ class SlackChannel:
 
         socket = await line.socket(keep)
         try:
-            await self._note(True, "listens over its socket")
+            await self._listener.note(True, "listens over its socket")
             await self._watch(socket, lease)
         finally:
             await socket.close()
@@ -154,14 +149,14 @@ class SlackChannel:
             now = self._clock.monotonic()
             if await socket.has_answered():
                 heard = now
-                await self._note(True, "listens over its socket")
+                await self._listener.note(True, "listens over its socket")
             elif now - heard > self._config.stall_s:
                 raise TimeoutError(f"the socket answered no ping for {now - heard:.0f} s")
             elif now - heard > self._config.stall_s / 2:
-                await self._note(False, "the socket answers no ping")
+                await self._listener.note(False, "the socket answers no ping")
             if now - held > LEASE_S / 4:
                 held = now
-                if not await self._station.hold(lease, seconds=LEASE_S):
+                if not await self._listener.hold(lease, seconds=LEASE_S):
                     return
 
     async def _read(self, line: "Line", reader: Reader, payload: dict[str, Any]) -> Any:
@@ -232,25 +227,9 @@ class SlackChannel:
         """Forget the connection; a later call makes it again."""
         self._line = None
 
-    async def _note(self, is_well: bool, detail: str) -> None:
-        if self._state != (is_well, detail):
-            self._state = (is_well, detail)
-            with suppress(Exception):
-                await self._station.note(self.name, self.account, is_well=is_well, detail=detail)
-
     def parts(self, message: OutboundMessage) -> Sequence[OutboundMessage]:
         """Cut the text where a block ends; buttons come under its end, files after it."""
-        whole = replace(message, files=(), buttons=())
-        found = [replace(whole, text=p.plain, markup=p.marked) for p in cut(message.text)]
-        if message.slot is not None:
-            # A message that is edited is one message; who writes it keeps it short.
-            found = found[:1]
-        found[-1] = replace(found[-1], buttons=message.buttons)
-        found += [
-            replace(whole, text=Path(path).name, files=(path,), is_silent=True, ask_id=None)
-            for path in message.files
-        ]
-        return found
+        return laid_out(message, cut(message.text), is_edited=True)
 
     async def send(self, message: OutboundMessage) -> str:
         """Send or edit one message; see `Channel.send`."""

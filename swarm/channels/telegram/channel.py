@@ -6,8 +6,6 @@ import random
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,6 +17,8 @@ from swarm.channels.base import (
     SendRefused,
     Station,
 )
+from swarm.channels.listening import Listener, laid_out
+from swarm.channels.runs import Part
 from swarm.channels.telegram import errors
 from swarm.channels.telegram.config import TelegramConfig
 from swarm.channels.telegram.formatting import TEXT_UNITS, cut
@@ -92,7 +92,7 @@ class TelegramChannel:
         self._line: Line | None = None
         self._reader: Reader | None = None
         self._door: WebhookDoor | None = None
-        self._state: tuple[bool, str] | None = None
+        self._listener = Listener(self.name, account=lambda: self.account, station=self._station)
         self._opening = asyncio.Lock()
         self.capabilities = Capabilities(
             is_local=False,
@@ -123,23 +123,20 @@ class TelegramChannel:
     async def run(self, hear: Hear) -> None:
         """Listen until cancelled; whatever the network does, it goes on."""
         lease = f"{self.name}:{self.account}"
-        try:
-            while True:
-                try:
-                    if self._config.webhook_url:
-                        await self._serve(hear)
-                    elif await self._station.hold(lease, seconds=self._lease_s):
-                        await self._listen(hear, lease)
-                    else:
-                        await self._note(False, "another worker listens to this bot")
-                        await asyncio.sleep(CONFLICT_S[0])
-                except Exception as error:  # noqa: BLE001  # the outermost loop of a channel
-                    log.warning("telegram begins anew", reason=errors.reason(error))
-                    await self._note(False, errors.reason(error))
-                    await asyncio.sleep(PAUSE_S[1] * random.uniform(0.1, 1.0))  # noqa: S311
-        finally:
-            with suppress(Exception):
-                await self._station.release(lease)
+
+        async def listen() -> None:
+            if self._config.webhook_url:
+                await self._serve(hear)
+            elif await self._listener.hold(lease, seconds=self._lease_s):
+                await self._listen(hear, lease)
+            else:
+                await self._listener.note(False, "another worker listens to this bot")
+                await asyncio.sleep(CONFLICT_S[0])
+
+        def wait_s(error: Exception) -> float:
+            return PAUSE_S[1] * random.uniform(0.1, 1.0)  # noqa: S311
+
+        await self._listener.run(listen, reason=errors.reason, wait_s=wait_s)
 
     @property
     def _lease_s(self) -> float:
@@ -152,7 +149,7 @@ class TelegramChannel:
         last = self._clock.monotonic()
         line, reader = await self._open()
         await self._prepare(line)
-        while await self._station.hold(lease, seconds=self._lease_s):
+        while await self._listener.hold(lease, seconds=self._lease_s):
             try:
                 updates = await self._poll(line, offset)
             except Exception as error:  # told apart right here
@@ -163,13 +160,13 @@ class TelegramChannel:
                     await self._after_conflict(line, error, conflict)
                     conflict = min(conflict * 2, CONFLICT_S[1])
                     continue
-                await self._note(False, errors.reason(error))
+                await self._listener.note(False, errors.reason(error))
                 await asyncio.sleep(_wait_of(error, pause))
                 pause = min(pause * 2, PAUSE_S[1])
                 continue
             pause, conflict = PAUSE_S[0], CONFLICT_S[0]
             last = self._clock.monotonic()
-            await self._note(True, "polls")
+            await self._listener.note(True, "polls")
             # Begun in their order and waited for as one: they share a flush of the disk. Where one
             # cannot be stored the offset stays, and all of them come again.
             heard = [hear(reader.read(update, at=self._clock.now())) for update in updates]
@@ -201,7 +198,9 @@ class TelegramChannel:
             # What waits for the webhook is kept for the poll.
             await line.bot.delete_webhook(drop_pending_updates=False)
             return
-        await self._note(False, "another program polls this bot: stop it, or give it its own token")
+        await self._listener.note(
+            False, "another program polls this bot: stop it, or give it its own token"
+        )
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _serve(self, hear: Hear) -> None:
@@ -232,7 +231,7 @@ class TelegramChannel:
                 # One at a time: an edit never overtakes the message that it changes.
                 max_connections=1,
             )
-            await self._note(True, "listens to its webhook")
+            await self._listener.note(True, "listens to its webhook")
             await door
         finally:
             door.cancel()
@@ -268,28 +267,10 @@ class TelegramChannel:
             with suppress(Exception):
                 await line.close()
 
-    async def _note(self, is_well: bool, detail: str) -> None:
-        if self._state != (is_well, detail):
-            self._state = (is_well, detail)
-            with suppress(Exception):
-                await self._station.note(self.name, self.account, is_well=is_well, detail=detail)
-
     def parts(self, message: OutboundMessage) -> Sequence[OutboundMessage]:
         """Cut the text at 4,096 units; buttons come under its end, files after it."""
-        whole = replace(message, files=(), buttons=())
-        found = [
-            replace(whole, text=part.plain, markup=part.html)
-            for part in cut(message.text, limit=TEXT_UNITS)
-        ]
-        if message.slot is not None:
-            # A bubble that is edited is one message; who writes it keeps it short.
-            found = found[:1]
-        found[-1] = replace(found[-1], buttons=message.buttons)
-        found += [
-            replace(whole, text=Path(path).name, files=(path,), is_silent=True, ask_id=None)
-            for path in message.files
-        ]
-        return found
+        texts = [Part(one.plain, one.html) for one in cut(message.text, limit=TEXT_UNITS)]
+        return laid_out(message, texts, is_edited=True)
 
     async def send(self, message: OutboundMessage) -> str:
         """Send or edit one message; see `Channel.send`."""

@@ -8,9 +8,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -18,6 +16,7 @@ import structlog
 
 from swarm.channels.base import Capabilities, FreeStation, Hear, Postbox, SendRefused
 from swarm.channels.door import Asked, Door, Reply
+from swarm.channels.listening import Listener, laid_out
 from swarm.channels.runs import units
 from swarm.channels.whatsapp import errors
 from swarm.channels.whatsapp.config import WhatsAppConfig
@@ -85,7 +84,7 @@ class WhatsAppChannel:
         self._line: Line | None = None
         self._door: Door | None = None
         self._reader = Reader(phone_id=config.phone_id)
-        self._state: tuple[bool, str] | None = None
+        self._listener = Listener(self.name, account=lambda: self.account, station=self._station)
         self._opening = asyncio.Lock()
         self._storing = asyncio.Lock()
         self._heard: OrderedDict[str, datetime] = OrderedDict()
@@ -126,25 +125,31 @@ class WhatsAppChannel:
         async def take(asked: Asked, body: bytes) -> Reply:
             return await self._take(hear, asked, body)
 
-        while True:
+        async def listen() -> None:
             self._door = Door(
                 listen=self._config.listen, max_body=MAX_BODY_BYTES, judge=self._judge, take=take
             )
-            door = asyncio.create_task(self._door.run())
-            opened = asyncio.create_task(self._door.opened.wait())
-            try:
-                await asyncio.wait({door, opened}, return_when=asyncio.FIRST_COMPLETED)
-                if not door.done():
-                    await self._note(True, self._listens)
-                await door
-            except Exception as error:  # noqa: BLE001  # the outermost loop of a channel
-                log.warning("whatsapp begins anew", reason=str(error)[:300])
-                await self._note(False, f"the door cannot be opened: {error}"[:300])
-                await asyncio.sleep(PAUSE_S * random.uniform(0.1, 1.0))  # noqa: S311
-            finally:
-                opened.cancel()
-                door.cancel()
-                await asyncio.gather(opened, door, return_exceptions=True)
+            await self._stand_at(self._door)
+
+        await self._listener.run(
+            listen,
+            reason=lambda error: f"the door cannot be opened: {error}"[:300],
+            wait_s=lambda _: PAUSE_S * random.uniform(0.1, 1.0),  # noqa: S311
+        )
+
+    async def _stand_at(self, open_door: Door) -> None:
+        """Keep the door open; raises where it cannot be."""
+        door = asyncio.create_task(open_door.run())
+        opened = asyncio.create_task(open_door.opened.wait())
+        try:
+            await asyncio.wait({door, opened}, return_when=asyncio.FIRST_COMPLETED)
+            if not door.done():
+                await self._listener.note(True, self._listens)
+            await door
+        finally:
+            opened.cancel()
+            door.cancel()
+            await asyncio.gather(opened, door, return_exceptions=True)
 
     def _judge(self, asked: Asked) -> Reply | None:
         """Look at what stands before the body: its path, and whether it claims to be signed."""
@@ -176,7 +181,7 @@ class WhatsAppChannel:
                 await hear(message)
                 _keep(self._heard, message.chat_id, message.received_at)
                 _keep(self._newest, message.chat_id, message.message_id)
-                await self._note(True, self._listens)
+                await self._listener.note(True, self._listens)
             for failure in self._reader.failures(document):
                 await self._failed(failure)
         return Reply(200)
@@ -219,31 +224,17 @@ class WhatsAppChannel:
             with suppress(Exception):
                 await line.close()
 
-    async def _note(self, is_well: bool, detail: str) -> None:
-        if self._state != (is_well, detail):
-            self._state = (is_well, detail)
-            with suppress(Exception):
-                await self._station.note(self.name, self.account, is_well=is_well, detail=detail)
-
     def parts(self, message: OutboundMessage) -> Sequence[OutboundMessage]:
         """Cut the text; where buttons leave too little room for it, they come with a line of their own."""
-        whole = replace(message, files=(), buttons=())
         flat = [button for row in message.buttons for button in row]
         hint = numbered(flat)
         text = f"{message.text}\n\n{hint}" if hint else message.text
-        found = [replace(whole, text=p.plain, markup=p.marked) for p in cut(text)]
-        if flat and (len(found) > 1 or units(found[0].markup or "") > BODY_UNITS):
+        texts = cut(text)
+        if flat and (len(texts) > 1 or units(texts[0].marked) > BODY_UNITS):
             head = next(line for line in [*message.text.splitlines(), "…"] if line.strip())
             short = cut(f"{head[:300]}\n{hint}".strip(), limit=BODY_UNITS)[0]
-            found = [replace(whole, text=p.plain, markup=p.marked) for p in cut(message.text)]
-            found.append(replace(whole, text=short.plain, markup=short.marked))
-        # Under the end, where the thumb is.
-        found[-1] = replace(found[-1], buttons=message.buttons)
-        found += [
-            replace(whole, text=Path(path).name, files=(path,), is_silent=True, ask_id=None)
-            for path in message.files
-        ]
-        return found
+            texts = [*cut(message.text), short]
+        return laid_out(message, texts, is_edited=False)
 
     async def send(self, message: OutboundMessage) -> str:
         """Send one message; see `Channel.send`. Nothing can be edited here: it is sent anew."""
@@ -287,10 +278,10 @@ class WhatsAppChannel:
                 await self._call_back(message)
         else:
             detail = "the 24-hour window is closed and no template is set: messages wait"
-            await self._note(False, detail)
+            await self._listener.note(False, detail)
         return Transient(
             "more than 24 hours since they wrote: it waits until they do",
-            kind="window",
+            kind="called" if self._config.template else "window",
             retry_after_s=LOOK_S,
         )
 
@@ -313,7 +304,9 @@ class WhatsAppChannel:
         except Exception as error:  # noqa: BLE001  # the message itself waits, whatever became of it
             log.warning("a person could not be called back", reason=str(error)[:300])
             ours = errors.translated(error)
-            await self._note(False, f"the template {self._config.template!r} failed: {ours}"[:300])
+            await self._listener.note(
+                False, f"the template {self._config.template!r} failed: {ours}"[:300]
+            )
             if isinstance(ours, Transient):
                 # It was surely not sent.
                 del self._called[chat]

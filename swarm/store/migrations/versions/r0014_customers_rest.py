@@ -1,4 +1,7 @@
-"""Prepare for what customers send besides words."""
+"""Keep when a human was shown a customer and answered, and the files that customers send."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0014"
 down_revision = "0013"
@@ -8,3 +11,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply the change."""
+    op.add_column("handovers", sa.Column("shown_at", sa.String(), nullable=True))
+    op.add_column("handovers", sa.Column("answered_at", sa.String(), nullable=True))
+    op.add_column(
+        "customer_turns", sa.Column("files", sa.Text(), server_default="[]", nullable=False)
+    )
+    op.add_column("customer_turns", sa.Column("note", sa.String(), nullable=True))
