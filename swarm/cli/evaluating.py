@@ -7,6 +7,15 @@ from typer import Argument, Option
 
 from swarm.cli.lazy import load_last
 
+Tags = Annotated[
+    list[str] | None, Option("--tag", help="Only scenarios with this tag; may be repeated.")
+]
+Author = Annotated[
+    bool, Option("--author", help="Write the cassettes that the authored answers give.")
+]
+ApiBase = Annotated[
+    str | None, Option("--llm__api_base", metavar="URL", help="conformance, --graded: the server.")
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 
 
@@ -25,16 +34,9 @@ def evaluate(
     junit: Annotated[
         Path | None, Option("--junit", metavar="FILE", help="Write JUnit XML.")
     ] = None,
-    tag: Annotated[
-        list[str] | None, Option("--tag", help="Only scenarios with this tag; may be repeated.")
-    ] = None,
-    author: Annotated[
-        bool, Option("--author", help="Write the cassettes that the authored answers give.")
-    ] = False,
-    api_base: Annotated[
-        str | None,
-        Option("--llm__api_base", metavar="URL", help="conformance, --graded: the server."),
-    ] = None,
+    tag: Tags = None,
+    author: Author = False,
+    api_base: ApiBase = None,
     model: Annotated[
         str | None, Option("--llm__model", metavar="NAME", help="conformance: the model.")
     ] = None,

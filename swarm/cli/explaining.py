@@ -55,6 +55,11 @@ def explain(*, target: str, scenario: Path | None, as_json: bool) -> int:
 
 def _past(target: str, scenario: Path | None) -> Past:
     path = Path(target)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        raise InvalidInput(
+            f"{path}: is a scenario: name the cassette that it plays, or an order's id with "
+            f"--scenario {path}."
+        )
     if path.is_file() or target.endswith(SUFFIXES):
         if scenario is not None:
             raise InvalidInput("--scenario goes with an order's id: its files are looked at.")
@@ -75,6 +80,8 @@ async def _marked(checks: Any, evidence: Evidence) -> list[tuple[str, Any]]:
 
 def _where(find: Find) -> str:
     who = f" ({find.who})" if find.who else ""
+    if not find.place and find.at:
+        return f"a person's word at {find.at[11:19]}{who}"
     return f"{find.place or 'the start'}, step {find.seq}{who}"
 
 

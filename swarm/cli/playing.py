@@ -13,6 +13,7 @@ from typing import Any
 
 from swarm.app import App
 from swarm.cli import exits
+from swarm.cli.lazy import load
 from swarm.cli.opened import opened
 from swarm.cli.played import miss_lines, say_differences, say_played, say_repriced, watch_of
 from swarm.cli.terminal import say, show_json
@@ -29,6 +30,7 @@ from swarm.evals.warm import WarmHouse
 from swarm.settings import home_of, secret_values
 
 SUFFIXES = (".jsonl", ".jsonl.zst")
+SCENARIOS = (".yaml", ".yml")
 KEPT_BYTES = 64 * 1024 * 1024
 """Cassettes beyond this, as they lie on the disk, are read once more when their turn comes."""
 
@@ -104,7 +106,7 @@ def _recorded(
 
 def _check_name(path: Path) -> None:
     if not path.name.endswith(SUFFIXES):
-        raise InvalidInput(f"{path}: name it {path.name}.jsonl, or .jsonl.zst to compress it.")
+        raise InvalidInput(f"{path}: name it {path.stem}.jsonl, or .jsonl.zst to compress it.")
 
 
 def _write(cassette: Cassette, path: Path) -> None:
@@ -151,6 +153,7 @@ def replay(
     until: str | None = None,
     is_stepped: bool = False,
     fault_text: str | None = None,
+    engine: str | None = None,
 ) -> int:
     """Play cassettes, one after another, and say what came out otherwise.
 
@@ -169,7 +172,7 @@ def replay(
         put_in={} if fault_text is None else faults.parse(fault_text),
     )
     found = _checked(paths, wanted)
-    with WarmHouse() as warm:
+    with WarmHouse(engine=engine) as warm:
         results = [_one(path, cassette, wanted, warm, as_json=as_json) for path, cassette in found]
     if as_json:
         documents = [document for document, _ in results]
@@ -231,6 +234,9 @@ def _checked(paths: Sequence[Path], wanted: Wanted) -> list[tuple[Path, Cassette
 
 def _cassettes(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
+        if path.suffix in SCENARIOS and path.is_file():
+            yield from _cassettes_of(path)
+            continue
         if not path.is_dir():
             yield path
             continue
@@ -238,6 +244,17 @@ def _cassettes(paths: Sequence[Path]) -> Iterator[Path]:
         if not inside:
             raise InvalidInput(f"{path}: holds no cassette (a file ending in .jsonl).")
         yield from inside
+
+
+def _cassettes_of(path: Path) -> Iterator[Path]:
+    """Give the cassettes that a scenario names."""
+    names = [order.cassette for order in load("swarm.evals.scenario:load")(path).orders]
+    if not all(names):
+        raise InvalidInput(
+            f"{path}: is a scenario, and not all of its orders are recorded: "
+            f"`swarm eval {path}` runs it."
+        )
+    yield from (path.parent / str(name) for name in names)
 
 
 @contextmanager
@@ -285,6 +302,8 @@ def bring_up_to_date(*, path: Path, has_live_tools: bool, is_sure: bool, as_json
         InvalidInput: No cassette, nobody to ask for a yes, or a secret in what would be written.
         ConfigError: There is no company here, or it has no model.
     """
+    if path.is_dir():
+        raise InvalidInput(f"{path}: --update takes one cassette, not a folder of them.")
     cassette = read(path)
     with opened() as app, _stage(app.home / "roles") as home:
         secrets = tuple(secret_values(app.settings))

@@ -8,6 +8,24 @@ from typer import Argument, Option
 from swarm.cli.lazy import load_last
 from swarm.core.errors import InvalidInput
 
+Paths = Annotated[
+    list[Path],
+    Argument(metavar="PATH...", help="Cassettes, scenarios that name some, or folders."),
+]
+LiveTools = Annotated[bool, Option("--live-tools", help="Run commands and look at pages for real.")]
+Shipped = Annotated[bool, Option("--shipped-roles", help="Leave this company's own roles aside.")]
+Reprice = Annotated[
+    Path | None,
+    Option("--reprice", metavar="BOOK", help="Show the cost by another price book too."),
+]
+Shock = Annotated[
+    str | None,
+    Option("--price-shock", metavar="FACTORS", help="Show the cost times these: llm=10."),
+]
+OtherModel = Annotated[
+    str | None,
+    Option("--model", metavar="MODEL", help="Show what another model would have cost."),
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 
 
@@ -46,27 +64,12 @@ def record(
 
 
 def replay(
-    paths: Annotated[
-        list[Path], Argument(metavar="PATH...", help="Cassettes, or folders of them.")
-    ],
-    live_tools: Annotated[
-        bool, Option("--live-tools", help="Run commands and look at pages for real.")
-    ] = False,
-    shipped: Annotated[
-        bool, Option("--shipped-roles", help="Leave this company's own roles aside.")
-    ] = False,
-    reprice: Annotated[
-        Path | None,
-        Option("--reprice", metavar="BOOK", help="Show the cost by another price book too."),
-    ] = None,
-    price_shock: Annotated[
-        str | None,
-        Option("--price-shock", metavar="FACTORS", help="Show the cost times these: llm=10."),
-    ] = None,
-    model: Annotated[
-        str | None,
-        Option("--model", metavar="MODEL", help="Show what another model would have cost."),
-    ] = None,
+    paths: Paths,
+    live_tools: LiveTools = False,
+    shipped: Shipped = False,
+    reprice: Reprice = None,
+    price_shock: Shock = None,
+    model: OtherModel = None,
     until: Annotated[
         str | None,
         Option("--until", metavar="N|PLACE", help="Stop after N calls, or before a place."),
@@ -82,19 +85,24 @@ def replay(
         bool, Option("--update", help="Ask the live model for what changed, and record that.")
     ] = False,
     yes: Annotated[bool, Option("--yes", help="With --update: write it without asking.")] = False,
+    engine: Annotated[
+        str | None,
+        Option("--engine", metavar="NAME", help="dbos: work the order with production's engine."),
+    ] = None,
     as_json: Json = False,
 ) -> int | None:
     """Play recorded orders again, with no network, and refuse whatever is not as recorded.
 
     The app runs as in production; only the models, and the tools that reach outside, answer from
-    the recording. A changed prompt, tool, model or order of calls is shown with the nearest
+    the recording, and a plain engine does the work, which waits for nobody: what the durable one
+    survives is in no recording. --engine dbos takes that one, and comes to the same, slower. A changed prompt, tool, model or order of calls is shown with the nearest
     recording and the first difference, and ends with exit code 4, as does a recording left over.
 
     Faults are rate_limited and the like: 429, 500, 503, timeout, cut and refused, each before the
     recorded call of that number. The order must come to the same files and messages all the same.
     """
     if update:
-        others = (reprice, price_shock, model, until, faults)
+        others = (reprice, price_shock, model, until, faults, engine)
         if len(paths) != 1 or step or shipped or any(other is not None for other in others):
             raise InvalidInput("--update takes one cassette, --live-tools, --yes and --json alone.")
         changed: int = load_last("swarm.cli.playing:bring_up_to_date")(
@@ -114,5 +122,6 @@ def replay(
         until=until,
         is_stepped=step,
         fault_text=faults,
+        engine=engine,
     )
     return code

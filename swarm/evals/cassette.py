@@ -11,6 +11,7 @@ lines and holds the SHA-256 of all before it, so that a cut or an edit shows. Th
 - `recall`: what memory brought into a prompt, by the node that asked.
 - `baseline`: what people would have needed, as it was frozen for a plan.
 - `inbound`: one thing that a person wrote, pressed or sent on a channel, with its outcome.
+- `given`: one file that lay in its workspace before the order began.
 - `message`: one message that the company sent; how work went on meanwhile is not among them.
 - `file`: one file as the order left it in its workspace.
 - `change`: one file as a command left it, by the place of the command.
@@ -31,15 +32,8 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from swarm.core.errors import InvalidInput
-from swarm.evals.lanes import (
-    LANES,
-    Entry,
-    Manifest,
-    Provenance,
-    fault_of,
-    first_fault,
-    read_manifest,
-)
+from swarm.evals.lanes import LANES, Entry, fault_of, first_fault
+from swarm.evals.manifest import Manifest, Provenance, read_manifest
 from swarm.evals.upgrades import UPGRADERS, Upgrader, upgraded
 
 __all__ = [
@@ -47,7 +41,7 @@ __all__ = [
     "reseal", "write",
 ]  # fmt: skip
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout. A reader refuses newer ones, and brings older ones up; see `upgrades`."""
 MAX_BYTES = 64 * 1024 * 1024
 """Most that a cassette may hold, unpacked. The longest order of the tests takes a hundredth."""

@@ -1,7 +1,8 @@
 """What people wrote about an order on a channel, as a cassette holds it.
 
 A button travels by what it stood for, never by its token; a file with its content; a person by the
-platform's id and what they may do. What an earlier message of another matter led to is not there:
+platform's id and what they may do; a voice note by its words, which its sender agreed to, and by
+the digest of its sound. What an earlier message of another matter led to is not there:
 an order that came of a button is recorded as if its words had been written.
 """
 
@@ -15,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.core.message import InboundKind, InboundMessage, OutboundKind
-from swarm.evals.lanes import Entry, PersonFacts
+from swarm.evals.lanes import Entry
+from swarm.evals.manifest import PersonFacts
 from swarm.evals.packing import packed
 from swarm.runtime import inbox as box
 from swarm.store.tables import buttons, inbox, people
@@ -56,7 +58,9 @@ class Chats:
         return message.dedupe_key.split("/")[1] in rows
 
 
-def read_chats(connection: Connection, order: Any, text: str, *, home: Path) -> Chats:
+def read_chats(
+    connection: Connection, order: Any, text: str, *, home: Path, voice: str = ""
+) -> Chats:
     """Read what was heard about an order.
 
     Args:
@@ -64,6 +68,7 @@ def read_chats(connection: Connection, order: Any, text: str, *, home: Path) -> 
         order: Its row.
         text: Its words.
         home: Where files of messages were put.
+        voice: The model that writes voice notes down.
     """
     rows = connection.execute(
         sa.select(inbox)
@@ -75,6 +80,12 @@ def read_chats(connection: Connection, order: Any, text: str, *, home: Path) -> 
     for row in rows:
         message = box.read(row)
         entry, fault = _entry(connection, row, message, order, text, home)
+        if (
+            entry
+            and message.update_id == order.update_id
+            and (notes := _notes(connection, message))
+        ):
+            entry["spoken"] = {"notes": notes, "by": voice}
         heard += [entry] if entry else []
         dropped += [fault] if fault else []
     if heard and heard[0]["update_id"] != order.update_id:
@@ -112,7 +123,7 @@ def _entry(
     if message.kind is InboundKind.REACTION:
         return entry | {"data": message.data}, None
     if message.kind is InboundKind.VOICE:
-        return None, "a voice note: what was heard in it is kept nowhere"
+        return None, "a voice note of which nothing came"
     if message.kind is InboundKind.FILE:
         files = _files(home / "incoming" / str(row.id))
         is_whole = len(files) == len(message.files)
@@ -120,6 +131,14 @@ def _entry(
             (entry | {"files": files}, None) if is_whole else (None, "a file that is kept no more")
         )
     return entry, None
+
+
+def _notes(connection: Connection, message: InboundMessage) -> list[str]:
+    """Return the voice notes that became an order by the press of the button under their words."""
+    if message.kind is not InboundKind.CALLBACK:
+        return []
+    row = connection.execute(sa.select(buttons).where(buttons.c.token == message.data)).first()
+    return str(json.loads(row.action).get("notes") or "").split() if row is not None else []
 
 
 def _button(connection: Connection, token: str) -> Entry | None:

@@ -10,6 +10,8 @@ from typing import Any
 from swarm.core.errors import InvalidInput
 from swarm.core.money import plain
 from swarm.evals.results import FORMAT
+from swarm.llm.cassette import SHOWN
+from swarm.llm.cassette import first_difference as first_difference_of
 
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -170,7 +172,16 @@ def lines_of(difference: Difference) -> Iterator[str]:
     step = difference.first_step
     if step is not None:
         yield f"        first differs at {step['place'] or step['node']}, step {step['seq']} ({step['who']})"
-        for name in ("before", "after"):
-            said = step[name]
-            text = "(nothing)" if said is None else f"{said['what']}: {said['text']}"
-            yield f"          {name + ':':8}{text[:160]}"
+        sides = [_said(step[name]) for name in ("before", "after")]
+        _, *parts = first_difference_of(*sides)
+        for name, text in zip(("before", "after"), parts, strict=True):
+            yield f"          {name + ':':8}{text[:SHOWN]}"
+        if sides[0] == sides[1]:
+            yield "          what differs comes later than the part that a result keeps"
+
+
+def _said(side: Mapping[str, Any] | None) -> str:
+    if side is None:
+        return "(nothing)"
+    fault = f" !{side['fault']}" if side["fault"] else ""
+    return f"{side['what']}{fault}: {side['text']}"

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from swarm.evals.checks import TextArgs, faults_of
+from swarm.evals.checks import TextArgs, faults_of, judged
 from swarm.evals.evidence import Evidence, Row
 from swarm.evals.scorers import Mark, ScorerArgs, mark, order_of
 
@@ -79,6 +79,23 @@ class Forbidden:
                 where = f"{row['node']} {row['seq']}"
                 return mark(False, f"{row['tool']} was made at {where}: {row['arguments'][:200]}")
         return mark(True, "no such call was made")
+
+
+class RecalledArgs(TextArgs):
+    """What memory must, or must not, have brought before a role."""
+
+
+class Recalled:
+    """Whether memory told the order's roles what it should, unasked or when they looked it up."""
+
+    name: ClassVar[str] = "recalled"
+    Args: ClassVar[type[ScorerArgs]] = RecalledArgs
+
+    async def score(self, evidence: Evidence, args: RecalledArgs) -> Mark:
+        """Look through all that was recalled."""
+        order = order_of(evidence, args)
+        asked = [r["result"].get("content", "") for r in order.effects if r["tool"] == "recall"]
+        return judged("what was recalled", "\n".join([*order.recalled, *map(str, asked)]), args)
 
 
 def _was_made(row: Row, signed: set[str]) -> bool:

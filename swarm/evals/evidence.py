@@ -1,7 +1,7 @@
 """What scorers look at: the rows and files that an order left, read from its company's home."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.core.document import OrderDocument
 from swarm.store.database import Store
-from swarm.store.tables import approvals, asks, effects, founder_actions, ledger, outbox
+from swarm.store.tables import approvals, asks, effects, founder_actions, ledger, orders, outbox
 
 Row = Mapping[str, Any]
 
@@ -31,6 +31,8 @@ class OrderEvidence:
     messages: tuple[Row, ...]
     actions: tuple[Row, ...]
     """What people did."""
+    recalled: tuple[str, ...] = ()
+    """What memory brought into its prompts, unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,19 @@ def _gather(connection: Connection, document: OrderDocument, home: Path) -> Orde
         approvals=rows(approvals, approvals.c.created_at, approvals.c.id),
         messages=rows(outbox, outbox.c.id),
         actions=rows(founder_actions, founder_actions.c.at, founder_actions.c.id),
+        recalled=(*_framed_with(connection, document.id), *_recalled(made)),
     )
+
+
+def _framed_with(connection: Connection, order_id: str) -> tuple[str, ...]:
+    state = connection.execute(sa.select(orders.c.state).where(orders.c.id == order_id)).scalar()
+    return tuple(json.loads(str(state)).get("memories") or ())
+
+
+def _recalled(rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        if row["seq"] < 0:
+            yield from json.loads(row["result"]).get("lines") or ()
 
 
 def _opened(row: Row) -> Row:

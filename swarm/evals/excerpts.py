@@ -10,7 +10,8 @@ from typing import Any
 
 from swarm.app import App
 from swarm.core.role import MCP_PREFIX
-from swarm.evals.lanes import BookFacts, Entry, Manifest, McpFacts
+from swarm.evals.lanes import Entry
+from swarm.evals.manifest import BookFacts, Manifest, McpFacts
 from swarm.ledger.calls import requests_of
 from swarm.ledger.price_documents import read_book
 from swarm.ledger.price_names import canonical, spellings

@@ -7,7 +7,7 @@ got over it. The first find that it did not get over is where it went wrong.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -19,10 +19,11 @@ LOOP = 3
 """The same call with the same result this often is a loop."""
 PROVIDER = (
     "rate_limited", "overloaded", "server_error", "timeout", "unreachable", "cut", "unauthorized",
-    "quota", "forbidden", "unknown_model", "bad_address", "bad_request", "context_overflow",
+    "quota", "forbidden", "unknown_model", "bad_address", "bad_request", "context_overflow", "imported",
 )  # fmt: skip
 UNUSABLE = ("malformed", "length", "content_filter", "refusal", "adapter")
 GOOD_ENDS = ("delivered", "accepted")
+STOPPED_ENDS = ("parked", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Find:
 def explain(past: Past) -> list[Find]:
     """Return what went wrong, in the order in which it happened."""
     found = [find for rule in RULES for find in rule(past)]
+    if past.status in STOPPED_ENDS and not found:
+        found.append(_stopped(past))
     return sorted(found, key=lambda find: (find.at or "~", find.node, find.seq))
 
 
@@ -149,6 +152,14 @@ def _people_said_no(past: Past) -> Iterator[Find]:
         elif step.kind == "person" and step.fault == "sent_back":
             over = past.status in GOOD_ENDS
             yield _find(step, "sent_back", f"{step.who} sent the result back", got_over=over)
+        elif step.kind == "person" and step.fault == "cancelled":
+            yield _find(
+                step,
+                "cancelled",
+                f"{step.who} cancelled it",
+                got_over=False,
+                evidence=step.text or step.what,
+            )
 
 
 _REWORK = re.compile(r'"verdict"\s*:\s*"rework"')
@@ -189,7 +200,9 @@ def _ignored_instructions(past: Past) -> Iterator[Find]:
     for task, words in past.expected.items():
         named = re.findall(r"[\w-]+\.[A-Za-z][A-Za-z0-9]{0,5}\b", words)
         missing = [name for name in named if name.casefold() not in delivered]
-        if missing and any(step.place == f"{task} work" for step in past.steps):
+        # What was stopped before it handed anything over ignored nothing.
+        is_done = past.status in GOOD_ENDS or task in past.files.values()
+        if missing and is_done and any(step.place == f"{task} work" for step in past.steps):
             sentence = f"the plan asked for {missing[0]}, which was not delivered"
             yield from _at_last(past, f"{task} work", "ignored", sentence, words)
     yield from _same_again(past)
@@ -224,10 +237,21 @@ def _at_last(past: Past, place: str, rule: str, sentence: str, evidence: str) ->
 def _limits(past: Past) -> Iterator[Find]:
     if past.reason_kind not in ("limit", "config"):
         return
-    last = next((s for s in reversed(past.steps) if s.kind == "model"), None)
     what = "a limit stopped it" if past.reason_kind == "limit" else "the set-up stopped it"
     rule = "budget" if "budget" in past.reason.casefold() else past.reason_kind
-    yield Find(
+    yield _after_last(past, rule, what)
+
+
+def _stopped(past: Past) -> Find:
+    """Return where an order stopped of which no rule says why."""
+    found = _after_last(past, past.reason_kind or "stopped", "it stopped")
+    return found if found.evidence else replace(found, evidence="nothing recorded says why")
+
+
+def _after_last(past: Past, rule: str, what: str) -> Find:
+    """Return a find of the whole order, at the last call that it made."""
+    last = next((s for s in reversed(past.steps) if s.kind == "model"), None)
+    return Find(
         rule=rule,
         at=last.at if last else "",
         place=last.place if last else "",

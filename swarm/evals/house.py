@@ -1,5 +1,8 @@
 """A house for many replays: one database and one engine, put back as they were between two orders.
 
+The order is worked by a plain engine, unless production's is asked for: what a durable engine does
+beside, for the sake of a process that dies, is in no recording, and takes half of the time.
+
 Opening a company's home costs more than playing an order in it: tables, connections, statements to
 compile, the launch of the engine. A house does that once. Each order still finds a company of its
 own: its folder is empty, its database holds what a new one holds, byte for byte, and all parts of
@@ -21,17 +24,22 @@ from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from swarm.app import ENGINES
+from swarm.core.errors import InvalidInput
 from swarm.evals.homes import empty_database
+from swarm.runtime import plain_engine
 from swarm.runtime.engine import SEGMENT, TASK, Argument, Engine, Workflow
+from swarm.runtime.plain_engine import PlainEngine
 from swarm.settings import make_home
 from swarm.store.database import Store
 from swarm.store.subseconds import teach_subseconds
 
 T = TypeVar("T")
 
+PLAIN, DURABLE = "plain", "dbos"
+"""The engines that a house may have: one that waits for nobody, and production's own."""
 POLL_S = 0.003
 """How often the engine looks for work, while there is any: work that it took has begun by then."""
 REST_S = 0.25
@@ -88,14 +96,25 @@ class HouseStore(Store):
     Nothing waits for a disk, so nothing is handed to a thread that waits for it.
     """
 
-    def __init__(self, content: bytes) -> None:
-        """Open a database with the pages of another."""
+    def __init__(self, content: bytes, *, is_shared: bool = True) -> None:
+        """Open a database with the pages of another.
+
+        Args:
+            content: The pages.
+            is_shared: Whether others use it than those who come by `write` and `read`: an engine
+                with threads of its own.
+        """
         self._content = content
+        self._is_shared = is_shared
+        self._kept: Connection | None = None
+        self._turn = threading.Lock()
         self.work = Work()
         super().__init__("sqlite://")
 
     def _make_engine(self) -> sa.Engine:
         teach_subseconds()
+        if not self._is_shared:
+            return sa.create_engine("sqlite://", creator=self._open, poolclass=StaticPool)
         pool = _OneConnection(cast(Any, self._open), pool_size=1, max_overflow=0, timeout=WAIT_S)
         pool.work = self.work
         return sa.create_engine("sqlite://", pool=pool)
@@ -107,6 +126,31 @@ class HouseStore(Store):
         connection.deserialize(self._content)
         connection.execute("PRAGMA foreign_keys=ON")
         return connection
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and commit it."""
+        if self._is_shared:
+            return super().write(work)
+        # Nobody else could write between its reads and its first change, so the driver may begin
+        # by itself; and what is taken from a pool and put back costs more than most statements.
+        with self._turn, self._connection().begin() as transaction:
+            return work(transaction.connection)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on the same connection, between two transactions."""
+        if self._is_shared:
+            return super().read(work)
+        with self._turn:
+            connection = self._connection()
+            try:
+                return work(connection)
+            finally:
+                connection.rollback()
+
+    def _connection(self) -> Connection:
+        if self._kept is None:
+            self._kept = self.engine.connect()
+        return self._kept
 
     async def awrite(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:
         """Run `work` in one transaction, here and now."""
@@ -128,7 +172,8 @@ class HouseStore(Store):
     def put_back(self) -> None:
         """Let the database hold again what it held at the last `keep`, and nothing else."""
         self.work.clear()
-        with self.engine.connect() as connection:
+        kept, self._kept = self._kept, None
+        with kept or self.engine.connect() as connection:
             # The next one opens anew. Other pages under an open connection are no way: what its
             # full-text index holds in memory would point into the old ones.
             connection.invalidate()
@@ -138,6 +183,9 @@ class HouseStore(Store):
 
     def dispose(self) -> None:
         """Let go of the database."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
         super().close()
 
 
@@ -157,10 +205,19 @@ class _OneConnection(QueuePool):
 class StandingEngine:
     """An engine that stays launched, while one app after another gives it its workflows."""
 
-    def __init__(self, inner: Engine, store: HouseStore) -> None:
+    def __init__(self, inner: Engine, store: HouseStore, *, unfinished: str) -> None:
+        """Take an engine.
+
+        Args:
+            inner: The engine.
+            store: Its database.
+            unfinished: The query that finds a row while it has work.
+        """
         self._inner = inner
+        self._unfinished = unfinished
         self._store = store
         self._functions: Mapping[str, Workflow] = {}
+        self._has_functions = asyncio.Event()
         self._running: set[asyncio.Future[None]] = set()
         self._ended = asyncio.Event()
         """Set whenever a segment ends, however it ended."""
@@ -177,6 +234,9 @@ class StandingEngine:
 
     def prepare(self) -> None:
         """Do nothing: the tables are those of the house."""
+
+    def prepare_shared(self, owner: Store, *, role: str | None) -> None:
+        """Do nothing: the house is no server."""
 
     def enqueue(
         self,
@@ -196,6 +256,7 @@ class StandingEngine:
     async def start(self, workflows: Mapping[str, Workflow]) -> None:
         """Work with these from now on."""
         self._functions = workflows
+        self._has_functions.set()
 
     async def run_child(self, workflow: str, workflow_id: str, *arguments: Argument) -> None:
         """Run a workflow in this process and wait for its end."""
@@ -208,6 +269,7 @@ class StandingEngine:
         if self._running:
             await asyncio.wait(self._running)
         self._functions = {}
+        self._has_functions.clear()
 
     async def halted(self, is_moving: Callable[[], bool]) -> None:
         """Wait until no segment moves an order any more, looking whenever one has ended."""
@@ -221,14 +283,18 @@ class StandingEngine:
         """Wait until the engine has written the end of all its work; False where it does not."""
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                while self._store.read(_is_at_work):  # noqa: ASYNC110  # another thread writes it
+                while self._store.read(self._is_at_work):  # noqa: ASYNC110  # another thread writes it
                     await asyncio.sleep(LOOK_S)
                 return True
         return False
 
+    def _is_at_work(self, connection: Connection) -> bool:
+        return connection.exec_driver_sql(self._unfinished).first() is not None
+
     async def _act(self, name: str, *arguments: Argument) -> None:
         if name == SEGMENT:
             self._store.work.began()
+        await self._has_functions.wait()
         job: asyncio.Future[None] = asyncio.ensure_future(self._functions[name](*arguments))
         self._running.add(job)
         job.add_done_callback(self._running.discard)
@@ -239,24 +305,34 @@ class StandingEngine:
                 self._ended.set()
 
 
-_UNFINISHED = "SELECT 1 FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING') LIMIT 1"
-
-
-def _is_at_work(connection: Connection) -> bool:
-    return connection.exec_driver_sql(_UNFINISHED).first() is not None
+_UNFINISHED = {
+    DURABLE: "SELECT 1 FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING') LIMIT 1",
+    PLAIN: plain_engine.UNFINISHED,
+}
 
 
 class House:
     """Where orders are played one after another, on one event loop."""
 
-    def __init__(self, folder: Path, content: bytes | None = None) -> None:
+    def __init__(
+        self, folder: Path, content: bytes | None = None, *, engine: str | None = None
+    ) -> None:
         """Take a folder to make homes in.
 
         Args:
             folder: Belongs to the house; it is emptied.
             content: The pages of a new company's database; made here where they are not given.
+            engine: `plain`, the default, or `dbos` to work orders with what production has.
+
+        Raises:
+            InvalidInput: There is no such engine.
         """
         self._folder = folder
+        self._kind = engine or PLAIN
+        if self._kind not in _UNFINISHED:
+            raise InvalidInput(
+                f"There is no engine {engine!r}: `plain` is the quick one, `dbos` production's."
+            )
         self._content = content
         self._numbers = itertools.count(1)
         self._home: Path | None = None
@@ -305,18 +381,25 @@ class House:
     async def _open(self) -> None:
         if self._content is None:
             self._content = await asyncio.to_thread(empty_database)
-        self.store = HouseStore(self._content)
-        inner: Engine = ENGINES.load("dbos")(
+        self.store = HouseStore(self._content, is_shared=self._kind != PLAIN)
+        self.engine = StandingEngine(self._inner(), self.store, unfinished=_UNFINISHED[self._kind])
+        await self.engine.launch()
+        self.store.keep()
+        self._is_open = True
+
+    def _inner(self) -> Engine:
+        if self._kind == PLAIN:
+            plain = PlainEngine(self.store, concurrency=CONCURRENCY)
+            plain.prepare()
+            return plain
+        durable: Engine = ENGINES.load(self._kind)(
             self.store,
             executor_id="house",
             poll_s=POLL_S,
             concurrency=CONCURRENCY,
             may_rest=False,
         )
-        self.engine = StandingEngine(inner, self.store)
-        await self.engine.launch()
-        self.store.keep()
-        self._is_open = True
+        return durable
 
     async def _end(self) -> None:
         self._is_open = self._is_used = False

@@ -56,6 +56,7 @@ class Call:
     started_at: datetime
     latency_s: float
     error: str = ""
+    error_kind: str = "imported"
 
 
 def imported(
@@ -122,7 +123,7 @@ def _entry(call: Call, number: int, order_id: str, charge: Entry, guard: Secrets
         "ledger_sha256": digest,
     }
     if call.answer is None:
-        return entry | {"error": {"kind": "imported", "text": call.error, "is_owed": False}}
+        return entry | {"error": {"kind": call.error_kind, "text": call.error, "is_owed": False}}
     answer = json.loads(guard.hidden(json.dumps(call.answer, ensure_ascii=False)))
     return entry | {"answer": answer, "raw_usage": call.usage, "usage": _buckets(call.usage)}
 

@@ -48,7 +48,7 @@ def _expected(document: OrderDocument) -> dict[str, str]:
 
 
 def past_of_cassette(cassette: Cassette) -> Past:
-    """Read what a cassette recorded; why an order stopped is not in it, only how it ended."""
+    """Read what a cassette recorded; in older ones it does not stand why an order stopped."""
     manifest, provenance = cassette.manifest, cassette.manifest.provenance
     steps = steps_of_cassette(cassette)
     return Past(
@@ -57,8 +57,8 @@ def past_of_cassette(cassette: Cassette) -> Past:
         text=str(manifest.order.get("text", "")),
         language=_document(cassette, "frame").get("language"),
         answer=_document(cassette, "deliver").get("answer"),
-        reason_kind="",
-        reason="",
+        reason_kind=manifest.reason.kind if manifest.reason else "",
+        reason=manifest.reason.text if manifest.reason else "",
         steps=tuple(steps),
         expected=_planned(_document(cassette, "plan")),
         files=_delivered(cassette),

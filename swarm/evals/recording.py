@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 import secrets as random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,10 +33,11 @@ from swarm.evals.digests import (
     row_digest,
 )
 from swarm.evals.excerpts import offered_mcp, prices_of
-from swarm.evals.lanes import ModelFacts
+from swarm.evals.manifest import ModelFacts, ReasonFacts
 from swarm.evals.packing import packed
 from swarm.evals.secrets import Secrets
 from swarm.evals.shelves import own_skills
+from swarm.evals.spoken import hearing_models, is_hearing
 from swarm.ledger import budget
 from swarm.ledger.attention import ActionKind
 from swarm.ledger.baseline.frozen import FROZEN, StoredBaseline, stored
@@ -61,6 +63,8 @@ def record(
     provenance: Provenance | None = None,
     known_secrets: Sequence[tuple[str, str]] = (),
     before: Manifest | None = None,
+    given: Mapping[str, bytes] = MappingProxyType({}),
+    salt: str = "",
 ) -> Cassette:
     """Record an order that stands still: over, parked, or waiting for somebody.
 
@@ -72,6 +76,8 @@ def record(
         provenance: Where the models' answers came from; None tells it by the models' names.
         known_secrets: By name; hidden where a person reads, refused where a replay would.
         before: Of an older recording of which this one is a replay: its settings and prices stay.
+        given: Files that lay in its workspace before it began, by path.
+        salt: Of an older recording, so that equal requests keep their keys; else a new one.
 
     Raises:
         NotFound: No such order.
@@ -79,7 +85,8 @@ def record(
         InvalidInput: A secret stands where replacing it would change what is replayed, or a
             customer asked.
     """
-    found = app.store.read(lambda c: _read(c, order_id, app.home))
+    voice = app.settings.voice
+    found = app.store.read(lambda c: _read(c, order_id, app.home, voice.model))
     if OrderStatus(found.order.status).is_moving:
         raise Conflict(f"{order_id} is {found.order.status}: record it once it stands still.")
     if is_for_customers(found.order.channel):
@@ -87,7 +94,7 @@ def record(
             f"{order_id} is a customer's question: its answer rests on a conversation and a folder "
             "that no recording holds. Record the founders' orders; `swarm explain` shows this one."
         )
-    salt = random.token_hex(16)
+    salt = salt or random.token_hex(16)
     guard = Secrets(known_secrets)
     entries = [
         *_model_lane(found, salt, guard),
@@ -96,6 +103,7 @@ def record(
         *_recall_lane(found),
         *_baseline_lane(found),
         *found.chats.heard,
+        *({"lane": "given", "path": path, **packed(data)} for path, data in given.items()),
         *_message_lane(found),
         *_file_lane(app, found),
         *_change_lane(app, found),
@@ -103,6 +111,8 @@ def record(
     _refuse_secrets(entries, guard)
     manifest = _manifest(app, found, salt, provenance, before)
     manifest.lanes = counts_of(entries)
+    if found.order.reason:
+        manifest.reason = ReasonFacts(**guard.hidden_in(json.loads(found.order.reason)))
     _refuse_secrets([manifest.model_dump(mode="json")], guard, first=1)
     return Cassette(manifest, tuple(entries))
 
@@ -127,7 +137,7 @@ class _Found:
     chats: Chats
 
 
-def _read(connection: Connection, order_id: str, home: Path) -> _Found:
+def _read(connection: Connection, order_id: str, home: Path, voice: str) -> _Found:
     order = records.find(connection, order_id)
     state = records.read_state(order.state)
 
@@ -150,7 +160,7 @@ def _read(connection: Connection, order_id: str, home: Path) -> _Found:
             for row in rows(audit, audit.c.seq)
             if row.kind == "budget"
         ],
-        chats=read_chats(connection, order, state.text, home=home),
+        chats=read_chats(connection, order, state.text, home=home, voice=voice),
     )
 
 
@@ -251,7 +261,8 @@ def _acts(found: _Found) -> Iterator[Entry]:
     for number, reason in enumerate(reasons):
         row = reworked[number] if number < len(reworked) else None
         if row is None or not found.chats.covers(row):
-            yield {"act": "rework", "reason": reason, "at": row.at if row else None}
+            by = {"by": row.who.partition(":")[2] or row.who} if row else {}
+            yield {"act": "rework", "reason": reason, "at": row.at if row else None, **by}
     for row in found.actions:
         if found.chats.covers(row):
             continue
@@ -365,7 +376,8 @@ def _manifest(
     before: Manifest | None,
 ) -> Manifest:
     # An order that was refused before its first call was refused for the company's own model.
-    models = sorted({row.model for row in found.calls} or {app.choice.model})
+    asked = {row.model for row in found.calls if not is_hearing(row.node)}
+    models = sorted(asked or {app.choice.model})
     order = found.order
     return Manifest(
         format=FORMAT,
@@ -399,7 +411,7 @@ def _manifest(
         asks={f"{row.node} {row.seq}": row.id for row in found.asks},
         people=list(found.chats.people),
         skills=before.skills if before else own_skills(app),
-        models={name: _model(app, name) for name in models},
+        models={name: _model(app, name) for name in models} | hearing_models(app, found.calls),
         salt=salt,
         status=order.status,
         ledger_sha256=ledger_digest(found.calls),

@@ -5,70 +5,58 @@ play strictly: nothing is asked live, nothing is put in, nothing is watched.
 """
 
 import asyncio
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from swarm.app import App, Stage
 from swarm.core.clock import parse_iso
 from swarm.core.document import OrderDocument
-from swarm.core.errors import InvalidInput
 from swarm.core.message import InboundMessage
 from swarm.core.order import OrderStatus
 from swarm.core.origin import Origin
-from swarm.evals import comparing, faults
+from swarm.evals import comparing
 from swarm.evals.cassette import Cassette, Entry, check_playable
-from swarm.evals.digests import ledger_digest, request_key, used_digest
-from swarm.evals.excerpts import mcp_settings, price_book
+from swarm.evals.digests import ledger_digest, used_digest
 from swarm.evals.following import Follower, open_asks
-from swarm.evals.homes import StatusLook, fleeting_store, furnish
+from swarm.evals.homes import StatusLook, fleeting_store
 from swarm.evals.house import House
-from swarm.evals.lanes import first_fault
-from swarm.evals.secrets import is_same_but_hidden
-from swarm.evals.shelves import put_skills
 from swarm.evals.sockets import SocketRefused, no_sockets
+from swarm.evals.spoken import hear_again
 from swarm.evals.stage import (
     RecordedBaselines,
     RecordedTools,
     ReplayClock,
     ReplayIds,
-    recorded_calls,
+)
+from swarm.evals.surroundings import (
+    LiveModels,
+    digests_of,
+    environment_of,
+    is_own,
+    models_of,
+    prices_of,
+    write_home,
 )
 from swarm.evals.vectors import recaller_of
 from swarm.evals.words import answer_with
 from swarm.ledger.baseline.frozen import BaselineBook
-from swarm.ledger.book import USED, canonical, digest_of
-from swarm.ledger.calls import request_of
-from swarm.ledger.prices import PriceBook
-from swarm.llm.base import LLM, Capabilities
-from swarm.llm.cassette import CassetteLLM, Miss, Watch, shown
+from swarm.ledger.book import USED
+from swarm.llm.cassette import Miss, RecordedCall, Watch, shown
 from swarm.runtime.intake import Wish
 from swarm.runtime.recalling import BEFORE
-from swarm.settings import Environment, Settings
 from swarm.store.tables import effects, ledger, outbox
-from swarm.tools.workspace import listing, reading
 
 __all__ = ["Replay", "SocketRefused", "no_sockets", "replay"]
 
 LOOK_S = 0.004
-POLL_S = 0.02
-"""How often the engine looks for work."""
 STUCK_S = 120.0
 """How long an order may stay without a halt; nothing in a replay waits for anybody."""
 SAME, DIFFERS, STOPPED = "same", "differs", "stopped"
-OUTSIDE = (
-    "telegram", "slack", "whatsapp", "database_url", "channels", "mcp", "people", "founder",
-    "customers", "monitoring", "voice", "quiet_hours",
-)  # fmt: skip
-"""Settings of which a cassette has no word, whoever wrote it: they reach out of the replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +82,8 @@ class Replay:
     unused_faults: int = 0
     is_stopped: bool = False
     """Whether a person stopped it before its end."""
+    stopped_before: str | None = None
+    """The call that a person stopped it before: its number and its place."""
     replaced: list[Miss] = field(default_factory=list)
     """What was asked live, since the recording had it otherwise."""
 
@@ -129,19 +119,13 @@ class Replay:
             "misses": [asdict(miss) for miss in self.misses],
             "leftover": self.leftover,
             "faults": self.faults,
+            "stopped_before": self.stopped_before,
             "ledger_sha256": self.ledger_sha256,
             "recorded_ledger_sha256": self.recorded_ledger_sha256,
             "files": self.files,
             "messages": self.messages,
             "receipt": self.document.receipt.model_dump(mode="json"),
         }
-
-
-class LiveModels(LLM, Protocol):
-    """Models that are asked for real where a recording is brought up to date."""
-
-    def is_own_hardware(self, model: str) -> bool:
-        """Say whether a model runs on the company's own machines."""
 
 
 async def replay(
@@ -216,29 +200,33 @@ class _Player:
         self._tools = RecordedTools(cassette)
         self._tools.hold = self._follower.hold if self._follower.is_needed else None
         self._put_in = put_in
-        self._llm = _llm_of(
+        calls = len(cassette.lane("model"))
+        self._beyond = sum(len(names) for number, names in put_in.items() if number > calls)
+        """Faults before calls that the recording does not have."""
+        self._llm = models_of(
             cassette,
             self._clock,
             put_in,
-            watch,
+            None if watch is None else self._noting(watch),
             live,
             self._follower,
         )
         self._words = [] if self._follower.is_needed else cassette.lane("founder")
         self._missed: list[Miss] = []
-        environment = _environment(cassette, home)
-        _write_home(home, cassette, is_in_house=house is not None)
+        self._stopped_before: str | None = None
+        environment = environment_of(cassette, home)
+        write_home(home, cassette, is_in_house=house is not None)
         self.app = App(
             environment,
             clock=self._clock,
             ids=ids,
             stage=Stage(
                 llm=self._llm,
-                is_own_hardware=lambda model: _is_own(cassette, model, live),
+                is_own_hardware=lambda model: is_own(cassette, model, live),
                 recaller=recaller_of(cassette, lambda: self.app.company.metered),
                 wrap=self._tools.wrap_foreign if has_live_tools else self._tools.wrap,
                 new_nonce=ids.nonce,
-                prices=_prices(cassette, environment.settings, live),
+                prices=prices_of(cassette, environment.settings, live),
                 baselines=lambda book: cast(BaselineBook, RecordedBaselines(book, cassette)),
                 mcp_tools=frozenset(manifest.mcp.offered),
                 has_sandbox=has_live_tools,
@@ -254,6 +242,8 @@ class _Player:
             self.app.initialise()
         # Work that lies there when the engine starts is taken up at once.
         await asyncio.to_thread(self._follower.place, self.app, self._place)
+        # In a task of its own: the moment of its answers is nobody else's.
+        await asyncio.create_task(hear_again(self.app, self._cassette))
         until = asyncio.Event()
         ready = asyncio.Event()
         work = asyncio.create_task(self.app.worker().run(until, ready=ready.set))
@@ -269,6 +259,17 @@ class _Player:
             until.set()
             await work
         return self._result()
+
+    def _noting(self, watch: Watch) -> Watch:
+        """Return a watch that also notes where it stopped."""
+
+        async def see(call: RecordedCall, number: int) -> bool:
+            goes_on = await watch(call, number)
+            if not goes_on and self._stopped_before is None:
+                self._stopped_before = f"call {number}, {call.lane.partition(' ')[2]}"
+            return goes_on
+
+        return see
 
     def _place(self) -> None:
         order = self._cassette.manifest.order
@@ -375,7 +376,8 @@ class _Player:
         misses = [*self._llm.misses, *self._tools.misses, *self._missed, *self._follower.misses]
         leftover = [*self._llm.leftover, *self._follower.leftover]
         leftover += [f"founder: {word['act']}" for word in self._words]
-        met = sum(map(len, self._put_in.values())) - self._llm.unused_faults
+        unused = self._llm.unused_faults + self._beyond
+        met = sum(map(len, self._put_in.values())) - unused
         is_other_way = misses or leftover or self._llm.is_stopped or self._llm.replaced
         if not is_other_way:
             # Where the way was another one, all that follows is too, and says nothing more.
@@ -395,8 +397,9 @@ class _Player:
             files={file.path: file.sha256 for file in document.artifacts},
             messages=[{"key": r.dedupe_key, "kind": r.kind, "text": r.body} for r in sent],
             faults=met,
-            unused_faults=self._llm.unused_faults,
+            unused_faults=unused,
             is_stopped=self._llm.is_stopped,
+            stopped_before=self._stopped_before,
             replaced=self._llm.replaced,
         )
 
@@ -418,7 +421,9 @@ class _Player:
         if not has_faults:
             yield from comparing.calls(cassette, rows)
             yield from comparing.messages(cassette, sent)
-        yield from comparing.files(cassette, _digests(self.app.home / "workspace" / self._order_id))
+        yield from comparing.files(
+            cassette, digests_of(self.app.home / "workspace" / self._order_id)
+        )
 
 
 # Written once: building a statement costs more than running it.
@@ -428,89 +433,6 @@ _OF_ORDER = (
     sa.select(effects).where(effects.c.order_id == _ORDER, effects.c.seq != BEFORE),
     sa.select(outbox).where(outbox.c.order_id == _ORDER).order_by(outbox.c.id),
 )
-
-
-def _digests(workspace: Path) -> dict[str, str]:
-    found = {}
-    for name, _ in listing(workspace).files:
-        with reading(workspace, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
-            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
-
-
-def _llm_of(
-    cassette: Cassette,
-    clock: ReplayClock,
-    put_in: Mapping[int, Sequence[str]],
-    watch: Watch | None,
-    live: LiveModels | None,
-    follower: Follower,
-) -> CassetteLLM:
-    salt = cassette.manifest.salt
-    return CassetteLLM(
-        recorded_calls(cassette),
-        capabilities={
-            name: Capabilities(**known.model_dump(exclude={"is_own_hardware"}))
-            for name, known in cassette.manifest.models.items()
-        },
-        digest=lambda request: request_key(digest_of(canonical(request)), salt),
-        readable=request_of,
-        pass_time=clock.pass_time,
-        pass_for=clock.pass_for,
-        matches=is_same_but_hidden,
-        faults={n: [faults.error_of(name) for name in names] for n, names in put_in.items()},
-        watch=watch,
-        live=live,
-        gate=follower.gate if follower.is_needed else None,
-    )
-
-
-def _is_own(cassette: Cassette, model: str, live: LiveModels | None) -> bool:
-    known = cassette.manifest.models.get(model)
-    if known is None:
-        return live is not None and live.is_own_hardware(model)
-    return known.is_own_hardware
-
-
-def _prices(cassette: Cassette, settings: Settings, live: LiveModels | None) -> PriceBook:
-    try:
-        return price_book(cassette.manifest.books, settings, has_all=live is not None)
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        raise InvalidInput(f"The cassette's price books are none: {error!r}.") from error
-
-
-def _environment(cassette: Cassette, home: Path) -> Environment:
-    told = cassette.manifest.settings
-    document: Entry = {key: value for key, value in told.items() if key not in OUTSIDE}
-    try:
-        # Nothing in a replay needs to be waited for.
-        document["llm"] = {**document["llm"], "backoff_s": 0, "api_base": None, "stream": False}
-        document["limits"] = {**document["limits"], "poll_s": POLL_S}
-        document["mcp"] = mcp_settings(cassette.manifest)
-        document["channels"] = []
-        settings = Settings.model_validate(document)
-    except ValidationError as error:
-        raise InvalidInput(
-            f"The cassette's settings are none of this Swarm's: {first_fault(error)}. "
-            "Record the order again with this version."
-        ) from error
-    except (KeyError, TypeError) as error:
-        raise InvalidInput(f"The cassette's settings lack a section: {error}.") from error
-    return Environment(home=home, settings=settings, provider_keys=(), user="founder", user_id="0")
-
-
-def _write_home(home: Path, cassette: Cassette, *, is_in_house: bool) -> None:
-    if not is_in_house:
-        furnish(home)
-    if cassette.manifest.mcp.lock:
-        (home / "mcp.lock").write_text(json.dumps(cassette.manifest.mcp.lock), encoding="utf-8")
-    put_skills(home, cassette.manifest)
-    folder = home / "roles"
-    for name, text in cassette.manifest.roles.items():
-        path = folder / f"{name}.md"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
 
 
 async def _first_of(work: "asyncio.Task[None]", ready: asyncio.Event) -> None:

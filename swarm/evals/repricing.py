@@ -76,6 +76,8 @@ def repriced(cassette: Cassette, prices: Prices) -> Repriced:
     """
     # The package's book where another model is asked for: a cassette holds the lines of its own.
     is_other = prices.book is not None or prices.model is not None
+    if prices.book is not None and not prices.book.is_file():
+        raise InvalidInput(f"--reprice {prices.book}: there is no such file.")
     book = PriceBook.load(prices.book) if is_other else None
     entries = cassette.lane("model")
     factors = _factors(prices.shock, entries)
@@ -184,7 +186,10 @@ def _check_model(book: PriceBook, model: str, entries: Sequence[Entry]) -> None:
         try:
             book.find(model, at=parse_iso(entry["started_at"]))
         except UnknownPrice as error:
-            raise InvalidInput(f"--model: {error}") from error
+            raise InvalidInput(
+                f"--model {model[:80]!r}: no price of it is known for {entry['started_at'][:10]}: "
+                "`swarm prices list` shows the names that have one; --reprice BOOK takes others."
+            ) from error
         return
 
 

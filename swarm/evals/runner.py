@@ -250,9 +250,25 @@ async def _author(scenario: Scenario, path: Path, home: Path) -> Cassette:
         if done.problems:
             raise InvalidInput(f"{path}: the answers do not play: {'; '.join(done.problems[:3])}.")
         provenance = Provenance(kind="authored", by=scenario.author or "a person")
-        return record(performance.app, order_id_of(1), provenance=provenance)
+        given = {name: text.encode() for name, text in scenario.orders[0].files.items()}
+        return record(
+            performance.app,
+            order_id_of(1),
+            provenance=provenance,
+            given=given,
+            salt=_salt_before(scenario, path),
+        )
     finally:
         performance.close()
+
+
+def _salt_before(scenario: Scenario, path: Path) -> str:
+    """Return the salt of the cassette that is there, so that a new one differs where it differs."""
+    name = scenario.orders[0].cassette
+    try:
+        return read(path.parent / name).manifest.salt if name else ""
+    except InvalidInput:
+        return ""
 
 
 def selected(paths: Sequence[Path], tags: Sequence[str]) -> list[Case]:

@@ -33,6 +33,7 @@ SCORERS = Registry(
         "facts": "swarm.evals.limits:Facts",
         "policy": "swarm.evals.effects:Policy",
         "forbidden": "swarm.evals.effects:Forbidden",
+        "recalled": "swarm.evals.effects:Recalled",
         "graded": "swarm.evals.graded:Graded",
     },
     group="swarm.scorer",

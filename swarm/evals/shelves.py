@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from swarm.app import App
-from swarm.evals.lanes import Manifest, SkillFileFacts
+from swarm.evals.manifest import Manifest, SkillFileFacts
 from swarm.evals.packing import content_of, packed
 from swarm.tools.skill_lock import FILE
 from swarm.tools.skills import SkillSource, digest_of

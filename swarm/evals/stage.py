@@ -21,6 +21,7 @@ from swarm.core.order import Baseline, OrderStatus, Plan
 from swarm.core.origin import Origin
 from swarm.core.role import MCP_PREFIX
 from swarm.evals.cassette import Cassette, Entry
+from swarm.evals.spoken import line_of
 from swarm.ledger.baseline.frozen import BaselineBook
 from swarm.ledger.baseline.history import History
 from swarm.ledger.baseline.rates import HourlyRate
@@ -103,7 +104,7 @@ def recorded_calls(cassette: Cassette) -> list[RecordedCall]:
         error = entry.get("error") or {}
         calls.append(
             RecordedCall(
-                lane=entry["lane_of"],
+                lane=line_of(entry),
                 key=entry["key"],
                 request=entry["request"],
                 model=entry["model"],

@@ -79,6 +79,7 @@ def steps_of_cassette(cassette: Cassette) -> list[Step]:
         at = ended.get((entry["node"], entry["seq"]), "")
         steps.append(_tool({**entry, "at": at}, entry["result"], roles))
     steps += [_word(entry) for entry in cassette.lane("founder")]
+    steps += [_heard(entry) for entry in cassette.lane("inbound")]
     return in_order(steps)
 
 
@@ -247,8 +248,11 @@ def _actions(order: OrderEvidence) -> Iterator[Step]:
         kind = str(row["kind"])
         if kind in words:
             place = {"node": "", "seq": 0}
-            fault = "sent_back" if kind == "rework" else ""
+            fault = _ACTS_AT_FAULT.get(kind, "")
             yield _said(row["at"], "person", place, row["who"], words[kind], "", fault)
+
+
+_ACTS_AT_FAULT = {"rework": "sent_back", "cancelled": "cancelled", "cancel": "cancelled"}
 
 
 def _said(
@@ -272,10 +276,20 @@ def _said(
 def _word(entry: Entry) -> Step:
     answer = str(entry.get("answer") or entry.get("reason") or "")
     is_refused = answer.startswith("rejected: ") or entry.get("signed") is False
-    fault = "refused" if is_refused else "sent_back" if entry["act"] == "rework" else ""
+    fault = "refused" if is_refused else _ACTS_AT_FAULT.get(entry["act"], "")
     place = {"node": entry.get("node") or "", "seq": entry.get("seq") or 0}
     who = str(entry.get("by") or "founder")
     return _said(entry.get("at") or "", "person", place, who, str(entry["act"]), answer, fault)
+
+
+def _heard(entry: Entry) -> Step:
+    """Return what a person wrote or pressed on a channel, as far as it says what it did."""
+    button = entry.get("button") or {}
+    act = str(button.get("do") or entry["outcome"].removeprefix("command "))
+    fault = "refused" if act in ("reject", "edit") else _ACTS_AT_FAULT.get(act, "")
+    place = {"node": "", "seq": 0}
+    text = entry["text"] or (f"presses {act}" if button else "")
+    return _said(entry["at"], "person", place, entry["sender_name"], act, text, fault)
 
 
 def _digest(text: str) -> str:

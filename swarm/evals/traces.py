@@ -29,6 +29,12 @@ _KNOWN = {
 }  # fmt: skip
 
 
+_SAYS_CALL = {"request", "response", "messages", "choices", "error"}
+"""At least one of these stands in a line of a model call."""
+_STATUS = {"429": "rate_limited", "401": "unauthorized", "403": "forbidden", "408": "timeout"}
+"""Codes of failed calls, as this program calls them."""
+
+
 class _Trace:
     """What was read so far."""
 
@@ -79,6 +85,9 @@ def read_trace(path: Path, *, shape: str = "auto", model: str = "") -> Imported:
     trace = _Trace(model)
     readers = {"chat": _chat, "otel": _otel, "messages": _messages}
     for number, document in documents:
+        if not isinstance(document, dict):
+            trace.left_out(f"an item that is no JSON object, but {type(document).__name__}")
+            continue
         try:
             readers[kind](trace, document)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -94,7 +103,7 @@ def read_trace(path: Path, *, shape: str = "auto", model: str = "") -> Imported:
     return imported(trace.calls, trace.tools, trace.unmapped, path=path, kind=kind)
 
 
-def _documents(path: Path) -> list[tuple[int, dict[str, Any]]]:
+def _documents(path: Path) -> list[tuple[int, Any]]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InvalidInput(f"{path}: is larger than {MAX_BYTES // 2**20} MiB: cut it in parts.")
@@ -108,9 +117,10 @@ def _documents(path: Path) -> list[tuple[int, dict[str, Any]]]:
     except (ValueError, RecursionError):
         return list(_lines(path, text))
     items = whole if isinstance(whole, list) else [whole]
-    if items and all(isinstance(item, dict) and "role" in item for item in items):
+    objects = [item for item in items if isinstance(item, dict)]
+    if objects and all("role" in item for item in objects):
         items = [{"messages": items}]
-    return [(n, item) for n, item in enumerate(items, start=1) if isinstance(item, dict)]
+    return list(enumerate(items, start=1))
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -126,8 +136,10 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, document
 
 
-def _shape_of(documents: list[tuple[int, dict[str, Any]]]) -> str:
+def _shape_of(documents: list[tuple[int, Any]]) -> str:
     for _, document in documents:
+        if not isinstance(document, dict):
+            continue
         if "resourceSpans" in document or "attributes" in document or "traceId" in document:
             return "otel"
         if "response" in document or "choices" in document or "request" in document:
@@ -137,6 +149,9 @@ def _shape_of(documents: list[tuple[int, dict[str, Any]]]) -> str:
 
 def _chat(trace: _Trace, document: dict[str, Any]) -> None:
     """Take a line of `{request, response}`, or of a response with the messages it answered."""
+    if not document.keys() & _SAYS_CALL:
+        trace.left_out("a line with neither a request nor a response")
+        return
     request = document.get("request") or {
         k: v for k, v in document.items() if k in ("model", "messages", "tools")
     }
@@ -163,8 +178,22 @@ def _chat(trace: _Trace, document: dict[str, Any]) -> None:
             started_at=started,
             latency_s=max(0.0, float(latency)),
             error="" if has_answer else json.dumps(error, ensure_ascii=False)[:400],
+            error_kind=_kind_of(error),
         )
     )
+
+
+def _kind_of(error: Any) -> str:
+    """Return the kind of a failure by the code that it names; `imported` where it names none."""
+    named = error if isinstance(error, Mapping) else {"code": error}
+    codes = [str(named.get(key) or "") for key in ("code", "status", "type")]
+    for code in codes:
+        if code in _STATUS:
+            return _STATUS[code]
+        if len(code) == 3 and code.startswith("5") and code.isdigit():
+            return "server_error"
+    is_rate = any("rate_limit" in code for code in codes)
+    return "rate_limited" if is_rate else "imported"
 
 
 def _request(trace: _Trace, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +209,12 @@ def _messages(trace: _Trace, document: dict[str, Any]) -> None:
     """Take a conversation: each word of the assistant is a call, each of a tool its result."""
     for key in document.keys() - _KNOWN["messages"]:
         trace.left_out(f"the field {key!r} of a conversation")
-    said = document["messages"]
+    given = document.get("messages")
+    said = [m for m in given if isinstance(m, dict)] if isinstance(given, list) else []
+    if not isinstance(given, list):
+        trace.left_out("a conversation without a list of messages")
+    elif len(said) < len(given):
+        trace.left_out("a message that is none")
     named: dict[str, Any] = {}
     for place, message in enumerate(said):
         role = message.get("role")
@@ -206,8 +240,13 @@ def _tool_result(trace: _Trace, named: Mapping[str, Any], message: Mapping[str, 
         trace.left_out("a tool's result whose call is not in the trace")
         return
     function = call.get("function") or {}
+    if message.get("content") is None:
+        trace.left_out("what a tool came to, which its message does not say")
     _add_tool(
-        trace, str(function.get("name") or "?"), function.get("arguments"), message["content"]
+        trace,
+        str(function.get("name") or "?"),
+        function.get("arguments"),
+        message.get("content") or "",
     )
 
 
@@ -237,14 +276,26 @@ def _otel(trace: _Trace, document: dict[str, Any]) -> None:
     if "resourceSpans" not in document:
         _span(trace, document)
         return
+    for resource in document["resourceSpans"]:
+        for key in _attributes((resource.get("resource") or {}).get("attributes") or {}):
+            trace.left_out(f"the resource's attribute {key!r}")
     spans = [
         span
         for resource in document["resourceSpans"]
         for scope in resource.get("scopeSpans") or resource.get("instrumentationLibrarySpans") or []
         for span in scope.get("spans") or []
     ]
-    for span in sorted(spans, key=lambda s: int(s.get("startTimeUnixNano") or 0)):
-        _span(trace, span)
+    for span in sorted(spans, key=_started):
+        try:
+            _span(trace, span)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            # One span that is none must not take the others with it.
+            trace.left_out(f"a span: {type(error).__name__}: {str(error)[:80]}")
+
+
+def _started(span: Any) -> int:
+    value = str(span.get("startTimeUnixNano") or "") if isinstance(span, Mapping) else ""
+    return int(value) if value.isascii() and value.isdigit() else 0
 
 
 def _span(trace: _Trace, span: dict[str, Any]) -> None:
@@ -263,7 +314,7 @@ def _span(trace: _Trace, span: dict[str, Any]) -> None:
     ended = _moment(_nanos(span.get("endTimeUnixNano"))) or _moment(span.get("end_time")) or started
     model = facts.get("gen_ai.response.model") or facts.get("gen_ai.request.model") or trace.model
     usage = _span_usage(facts)
-    asked, said = (_said(facts, span, side) for side in ("input", "output"))
+    asked, said = (_said(trace, facts, span, side) for side in ("input", "output"))
     message = said[-1] if said else {"role": "assistant", "content": None}
     finish = facts.get("gen_ai.response.finish_reasons") or ["stop"]
     if not said:
@@ -271,8 +322,12 @@ def _span(trace: _Trace, span: dict[str, Any]) -> None:
     provider = str(facts.get("gen_ai.provider.name") or facts.get("gen_ai.system") or "")
     name = str(model or "unknown")
     for key in facts:
-        if key.startswith("gen_ai.") and key not in _READ:
+        if key not in _READ:
             trace.left_out(f"the attribute {key!r}")
+    for event in span.get("events") or []:
+        known = _attributes(event.get("attributes") or {})
+        if not known.keys() & {"gen_ai.input.messages", "gen_ai.output.messages"}:
+            trace.left_out(f"the event {str(event.get('name') or '?')!r}")
     failed = _has_failed(span)
     choice = {"index": 0, "message": message, "finish_reason": finish[0] if finish else "stop"}
     trace.calls.append(
@@ -284,6 +339,7 @@ def _span(trace: _Trace, span: dict[str, Any]) -> None:
             started_at=started,
             latency_s=max(0.0, (ended - started).total_seconds()),
             error=str(facts.get("error.type") or span.get("status")) if failed else "",
+            error_kind=_kind_of(facts.get("error.type")),
         )
     )
 
@@ -294,7 +350,7 @@ _READ = (
     "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_creation.input_tokens",
     "gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens", "gen_ai.input.messages",
     "gen_ai.output.messages", "gen_ai.response.finish_reasons", "gen_ai.tool.name",
-    "gen_ai.tool.call.arguments", "gen_ai.tool.call.result",
+    "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "error.type",
 )  # fmt: skip
 
 
@@ -315,7 +371,9 @@ def _value(value: Any) -> Any:
         return int(value["intValue"])
     if "arrayValue" in value:
         return [_value(item) for item in value["arrayValue"].get("values") or []]
-    return None
+    if "kvlistValue" in value:
+        return _attributes(value["kvlistValue"].get("values") or [])
+    return value.get("bytesValue")
 
 
 def _span_usage(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -331,16 +389,18 @@ def _span_usage(facts: Mapping[str, Any]) -> dict[str, Any]:
     return usage
 
 
-def _said(facts: Mapping[str, Any], span: Mapping[str, Any], side: str) -> list[dict[str, Any]]:
+def _said(
+    trace: _Trace, facts: Mapping[str, Any], span: Mapping[str, Any], side: str
+) -> list[dict[str, Any]]:
     raw = facts.get(f"gen_ai.{side}.messages")
     if raw is None:
         for event in span.get("events") or []:
             raw = raw or _attributes(event.get("attributes") or {}).get(f"gen_ai.{side}.messages")
     found = json.loads(raw) if isinstance(raw, str) else raw
-    return [_message(item) for item in found or []]
+    return [_message(trace, item) for item in found or []]
 
 
-def _message(item: Mapping[str, Any]) -> dict[str, Any]:
+def _message(trace: _Trace, item: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a message of parts into one of chat completions."""
     if "parts" not in item:
         return dict(item)
@@ -350,6 +410,9 @@ def _message(item: Mapping[str, Any]) -> dict[str, Any]:
         "content": "\n".join(texts) or None,
     }
     calls = [part for part in item["parts"] if part.get("type") == "tool_call"]
+    for part in item["parts"]:
+        if part.get("type") not in ("text", "tool_call"):
+            trace.left_out(f"a part of a message of the type {str(part.get('type'))!r}")
     if calls:
         message["tool_calls"] = [
             {

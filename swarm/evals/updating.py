@@ -6,6 +6,7 @@ from pathlib import Path
 from swarm.app import App
 from swarm.core.chat import ModelRequest, RawAnswer
 from swarm.evals.cassette import Cassette
+from swarm.evals.packing import content_of
 from swarm.evals.recording import record
 from swarm.evals.replaying import Replay, replay
 from swarm.llm.base import Capabilities
@@ -88,6 +89,8 @@ async def update(
             provenance=cassette.manifest.provenance,
             known_secrets=known_secrets,
             before=cassette.manifest,
+            given={e["path"]: content_of(e) or b"" for e in cassette.lane("given")},
+            salt=cassette.manifest.salt,
         )
         made.append(fresh)
 

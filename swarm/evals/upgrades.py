@@ -5,7 +5,8 @@ the next format has them. To add one: raise `cassette.FORMAT`, write the functio
 under the format that it takes.
 
 - 1 to 2: chats came in (the lane `inbound`, and in the manifest `asks`, `people` and `skills`).
-  What was recorded before knows none of them, and says so by having none.
+  What was recorded before knows none of them, and says so by having none.- 2 to 3: the files that an order began with (the lane `given`), why it stopped (`reason`), and what
+  was heard in voice notes (`spoken`).
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +25,12 @@ def _to_2(entries: list[Entry]) -> list[Entry]:
     return list(entries)
 
 
-UPGRADERS: Mapping[int, Upgrader] = MappingProxyType({1: _to_2})
+def _to_3(entries: list[Entry]) -> list[Entry]:
+    """Take the lines as they are: what format 3 adds is empty in what is older."""
+    return list(entries)
+
+
+UPGRADERS: Mapping[int, Upgrader] = MappingProxyType({1: _to_2, 2: _to_3})
 
 
 def upgraded(

@@ -15,10 +15,11 @@ T = TypeVar("T")
 class WarmHouse:
     """Run one thing after another in the same house; nothing is opened before it is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, engine: str | None = None) -> None:
+        """Take which engine the house has; see `House`."""
         self._folder = tempfile.TemporaryDirectory(prefix="swarm-house-")
         self._runner = asyncio.Runner()
-        self._house = House(Path(self._folder.name))
+        self._house = House(Path(self._folder.name), engine=engine)
 
     def __enter__(self) -> "WarmHouse":
         """Return itself."""

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.core.clock import iso
 from swarm.core.errors import Conflict
+from swarm.store.prepared import Prepared
 from swarm.store.tables import approvals, standing_rules
 from swarm.tools.policy import StandingRule
 
@@ -59,7 +60,7 @@ class Signer:
 
 def of_node(connection: Connection, order_id: str, node: str) -> dict[tuple[int, int], Approval]:
     """Return the newest request of each call of a node, by (seq, position)."""
-    rows = connection.execute(_OF_NODE, {"of_order": order_id, "of_node": node})
+    rows = _OF_NODE.all(connection, {"of_order": order_id, "of_node": node})
     return {(row.seq, row.position): _approval(row) for row in rows}
 
 
@@ -193,7 +194,7 @@ def _json_list(text: str) -> list[str]:
     return [str(item) for item in json.loads(text)]
 
 
-_OF_NODE = (
+_OF_NODE = Prepared(
     sa.select(approvals)
     .where(
         approvals.c.order_id == sa.bindparam("of_order"),

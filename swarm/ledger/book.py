@@ -2,16 +2,17 @@
 
 import hashlib
 import json
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
-from swarm.core.chat import Message, ModelRequest, RawAnswer
+from swarm.core.chat import JsonSchema, Message, ModelRequest, RawAnswer, ToolSpec
 from swarm.core.clock import Clock, iso, parse_iso
 from swarm.core.errors import BadAnswer, Cancelled, ConfigError, ModelError, Transient
 from swarm.core.money import CostStatus, to_pico
@@ -21,9 +22,14 @@ from swarm.ledger import budget
 from swarm.ledger.price_rates import Price
 from swarm.ledger.usage_estimate import estimated_parts
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import ledger, orders, tasks
 
 USED, SUPERSEDED, FAILED, INTENT = "used", "superseded", "failed", "intent"
+Frame: TypeAlias = tuple[str | None, JsonSchema | None, tuple[ToolSpec, ...]]
+"""What a conversation goes on with, call by call: the schema's name, the schema, the tools."""
+_WRITTEN: ContextVar[tuple[ModelRequest, str] | None] = ContextVar("swarm_written", default=None)
+"""The request that this task asked last, in canonical JSON: it is quoted, stored and looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class Book:
         self._day_limit = day_limit
         self._counts_notional = counts_notional
         self._known_day = ""
-        self._last_messages: dict[tuple[str, str], tuple[int, tuple[Message, ...], str]] = {}
+        self._last_messages: dict[tuple[str, str], tuple[int, tuple[Message, ...], Frame]] = {}
 
     def to_company(self, amount: Decimal, currency: str) -> Decimal:
         """Turn an amount into the company's currency; raises ConfigError without a rate."""
@@ -164,15 +170,13 @@ class Book:
         def work(connection: Connection) -> Attempt | RawAnswer:
             self._check(connection, key, caller)
             attempts = 0
-            for row in connection.execute(_OF_CALL, _call(key)).all():
+            for row in _OF_CALL.all(connection, _call(key)):
                 if row.state == USED:
                     return recorded_answer(row)
                 attempts += 1
             scopes = self._scopes(connection, key.order_id, caller, day=day)
             budget.reserve(connection, scopes, worst_pico)
-            result = connection.execute(_INSERT, {**values, "attempt": attempts + 1})
-            assert result.inserted_primary_key is not None
-            row_id = int(result.inserted_primary_key[0])
+            row_id = _INSERT.insert(connection, {**values, "attempt": attempts + 1})
             return Attempt(row_id, key, request.model, quote, tuple(scopes), size, now)
 
         opened = await self._store.awrite(work)
@@ -199,11 +203,11 @@ class Book:
         }
 
         def work(connection: Connection) -> RawAnswer:
-            found = connection.execute(_HOLD_AND_USED, {"row_id": attempt.row_id}).one()
+            found = _HOLD_AND_USED.one(connection, {"row_id": attempt.row_id})
             is_late = found.used_id is not None
             kept = 0 if is_known else max(0, found.reserved_pico - cost_pico)
             state = {"row_id": attempt.row_id, "state": SUPERSEDED if is_late else USED}
-            connection.execute(_CLOSE, {**values, **state, "reserved_pico": kept})
+            _CHANGE.run(connection, {**values, **state, "reserved_pico": kept})
             budget.settle(
                 connection,
                 list(attempt.scopes),
@@ -212,7 +216,7 @@ class Book:
             )
             if not is_late:
                 return answer
-            return recorded_answer(connection.execute(_BY_ID, {"row_id": found.used_id}).one())
+            return recorded_answer(_BY_ID.one(connection, {"row_id": found.used_id}))
 
         try:
             return await self._store.awrite(work)
@@ -243,21 +247,19 @@ class Book:
         status = CostStatus.UNPRICED if may_be_owed else CostStatus.PAID
 
         def work(connection: Connection) -> None:
-            connection.execute(
-                ledger.update()
-                .where(ledger.c.id == attempt.row_id)
-                .values(
-                    state=FAILED,
-                    cost_status=status.value,
-                    ended_at=iso(self._clock.now()),
-                    error_kind=error.kind,
-                    error_text=str(error)[:500],
-                    parts=_estimate(attempt) if may_be_owed else None,
-                )
-            )
+            failed = {
+                "row_id": attempt.row_id,
+                "state": FAILED,
+                "cost_status": status.value,
+                "ended_at": iso(self._clock.now()),
+                "error_kind": error.kind,
+                "error_text": str(error)[:500],
+                "parts": _estimate(attempt) if may_be_owed else None,
+            }
+            _CHANGE.run(connection, failed)
             if not may_be_owed:
-                held = connection.execute(_HOLD_AND_USED, {"row_id": attempt.row_id}).one()
-                connection.execute(_RELEASE, {"row_id": attempt.row_id})
+                held = _HOLD_AND_USED.one(connection, {"row_id": attempt.row_id})
+                _RELEASE.run(connection, {"row_id": attempt.row_id})
                 budget.settle(
                     connection,
                     list(attempt.scopes),
@@ -285,12 +287,9 @@ class Book:
 
         A conversation is thus stored once, not once per step.
         """
-        frame = json.dumps(
-            [request.schema_name, request.schema, [_tool(t) for t in request.tools]],
-            ensure_ascii=False,
-        )
+        frame: Frame = (request.schema_name, request.schema, request.tools)
         lane = (key.order_id, key.node)
-        last_seq, last, last_frame = self._last_messages.get(lane, (-1, (), ""))
+        last_seq, last, last_frame = self._last_messages.get(lane, (-1, (), None))
         base = 0
         if last_seq == key.seq - 1 and request.messages[: len(last)] == last:
             base = len(last)
@@ -312,51 +311,26 @@ class Book:
             del self._last_messages[lane]
 
 
-_OF_CALL = sa.select(ledger).where(
-    ledger.c.order_id == sa.bindparam("order_id"),
-    ledger.c.node == sa.bindparam("node"),
-    ledger.c.seq == sa.bindparam("seq"),
-)
-_BY_ID = sa.select(ledger).where(ledger.c.id == sa.bindparam("row_id"))
-_INSERT = ledger.insert()
-_CLOSE = (
-    ledger.update()
-    .where(ledger.c.id == sa.bindparam("row_id"))
-    .values(
-        **{
-            name: sa.bindparam(name)
-            for name in [
-                "state",
-                "reserved_pico",
-                "answer",
-                "answered_model",
-                "raw_usage",
-                "latency_s",
-                "input_tokens",
-                "cache_read_tokens",
-                "cache_write_tokens",
-                "output_tokens",
-                "reasoning_tokens",
-                "cache_write_1h_tokens",
-                "audio_tokens",
-                "tool_tokens",
-                "provider",
-                "service_tier",
-                "parts",
-                "listed_pico",
-                "listed_currency",
-                "cost_pico",
-                "currency",
-                "cost_status",
-                "price_id",
-                "ended_at",
-            ]
-        },
+_OF_CALL = Prepared(
+    sa.select(ledger).where(
+        ledger.c.order_id == sa.bindparam("order_id"),
+        ledger.c.node == sa.bindparam("node"),
+        ledger.c.seq == sa.bindparam("seq"),
     )
 )
-_RELEASE = ledger.update().where(ledger.c.id == sa.bindparam("row_id")).values(reserved_pico=0)
+_IS_ROW = ledger.c.id == sa.bindparam("row_id")
+_BY_ID = Prepared(sa.select(ledger).where(_IS_ROW))
+_INSERT = Prepared(ledger.insert())
+_CHANGE = Prepared(ledger.update().where(_IS_ROW))
+"""Sets the columns that its values name."""
+_RELEASE = Prepared(ledger.update().where(_IS_ROW).values(reserved_pico=0))
+_HELD = Prepared(
+    sa.select(ledger.c.id, ledger.c.task_id, ledger.c.reserved_pico, ledger.c.started_at).where(
+        ledger.c.order_id == sa.bindparam("order_id"), ledger.c.reserved_pico > 0
+    )
+)
 _used = ledger.alias("used")
-_HOLD_AND_USED = (
+_HOLD_AND_USED = Prepared(
     sa.select(ledger.c.reserved_pico, _used.c.id.label("used_id"))
     .select_from(
         ledger.outerjoin(
@@ -369,10 +343,10 @@ _HOLD_AND_USED = (
             ),
         )
     )
-    .where(ledger.c.id == sa.bindparam("row_id"))
+    .where(_IS_ROW)
 )
 """What an attempt still holds (the end of its order may have released it), and which row is used."""
-_CLAIM = (
+_CLAIM = Prepared(
     sa.select(orders.c.status, orders.c.owner, tasks.c.owner.label("task_owner"))
     .select_from(
         orders.outerjoin(
@@ -390,7 +364,7 @@ def check_claim(connection: Connection, order_id: str, caller: Caller) -> None:
     Raises:
         Cancelled: With the reason.
     """
-    row = connection.execute(_CLAIM, {"order_id": order_id, "task_id": caller.task_id}).one()
+    row = _CLAIM.one(connection, {"order_id": order_id, "task_id": caller.task_id})
     if row.status != OrderStatus.WORKING.value:
         raise Cancelled(f"the order is {row.status}")
     owner = row.owner if caller.task_id is None else row.task_owner
@@ -400,13 +374,7 @@ def check_claim(connection: Connection, order_id: str, caller: Caller) -> None:
 
 def release_holds(connection: Connection, order_id: str) -> None:
     """Give back what calls without an answer or a price still hold, when their order ends."""
-    held = connection.execute(
-        sa.select(ledger.c.id, ledger.c.task_id, ledger.c.reserved_pico, ledger.c.started_at).where(
-            ledger.c.order_id == order_id,
-            ledger.c.reserved_pico > 0,
-        )
-    ).all()
-    for row in held:
+    for row in _HELD.all(connection, {"order_id": order_id}):
         scopes = [
             budget.order_scope(order_id),
             budget.day_scope(parse_iso(row.started_at)),
@@ -415,12 +383,15 @@ def release_holds(connection: Connection, order_id: str) -> None:
         if row.task_id is not None:
             scopes.append(budget.task_scope(order_id, row.task_id))
         budget.settle(connection, scopes, reserved_pico=row.reserved_pico, cost_pico=0)
-        connection.execute(ledger.update().where(ledger.c.id == row.id).values(reserved_pico=0))
+        _RELEASE.run(connection, {"row_id": row.id})
 
 
 def canonical(request: ModelRequest) -> str:
     """Return the request as canonical JSON: sorted keys, no spaces, all that the model is told."""
-    return json.dumps(
+    known = _WRITTEN.get()
+    if known is not None and known[0] is request:
+        return known[1]
+    text = json.dumps(
         {
             "model": request.model,
             "messages": request.messages,
@@ -433,6 +404,8 @@ def canonical(request: ModelRequest) -> str:
         ensure_ascii=False,
         separators=(",", ":"),
     )
+    _WRITTEN.set((request, text))
+    return text
 
 
 def digest_of(text: str) -> str:

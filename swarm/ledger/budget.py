@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.core.errors import ConfigError, LimitExceeded
 from swarm.core.money import from_pico, plain, to_pico
+from swarm.store.prepared import Prepared
 from swarm.store.tables import budgets
 
 COMPANY = "company"
@@ -61,10 +63,10 @@ def task_scope(order_id: str, task_id: str) -> str:
 
 def open_scope(connection: Connection, scope: str, *, limit: Decimal | None, currency: str) -> None:
     """Create a scope where it does not exist yet; an existing one keeps its limit."""
-    if connection.execute(_KNOWN, {"of_scope": scope}).first() is not None:
+    if _KNOWN.first(connection, {"of_scope": scope}) is not None:
         return
-    connection.execute(
-        _OPEN,
+    _OPEN.run(
+        connection,
         {
             "scope": scope,
             "limit_pico": None if limit is None else to_pico(limit),
@@ -75,31 +77,51 @@ def open_scope(connection: Connection, scope: str, *, limit: Decimal | None, cur
     )
 
 
-_RESERVE = (
-    budgets.update()
-    .where(budgets.c.scope.in_(sa.bindparam("scopes", expanding=True)))
-    .where(
-        sa.or_(
-            budgets.c.limit_pico.is_(None),
-            budgets.c.spent_pico + budgets.c.reserved_pico + sa.bindparam("worst")
-            <= budgets.c.limit_pico,
+def _of_scopes(count: int) -> sa.Update:
+    """Return a change of so many scopes, named `scope0` and on."""
+    return budgets.update().where(
+        budgets.c.scope.in_([sa.bindparam(f"scope{n}") for n in range(count)])
+    )
+
+
+def _named(scopes: list[str]) -> dict[str, object]:
+    return {f"scope{n}": scope for n, scope in enumerate(scopes)}
+
+
+@cache
+def _reserve(count: int) -> Prepared:
+    held = budgets.c.reserved_pico + sa.bindparam("worst")
+    return Prepared(
+        _of_scopes(count)
+        .where(
+            sa.or_(
+                budgets.c.limit_pico.is_(None),
+                budgets.c.spent_pico + held <= budgets.c.limit_pico,
+            )
+        )
+        .values(reserved_pico=held)
+    )
+
+
+@cache
+def _settle(count: int) -> Prepared:
+    return Prepared(
+        _of_scopes(count).values(
+            reserved_pico=budgets.c.reserved_pico - sa.bindparam("reserved"),
+            spent_pico=budgets.c.spent_pico + sa.bindparam("cost"),
         )
     )
-    .values(reserved_pico=budgets.c.reserved_pico + sa.bindparam("worst"))
-)
 
-_SETTLE = (
-    budgets.update()
+
+_KNOWN = Prepared(sa.select(budgets.c.scope).where(budgets.c.scope == sa.bindparam("of_scope")))
+_FIND = Prepared(sa.select(budgets).where(budgets.c.scope == sa.bindparam("of_scope")))
+_OPEN = Prepared(budgets.insert())
+_HOLD = (
+    sa.select(budgets.c.scope)
     .where(budgets.c.scope.in_(sa.bindparam("scopes", expanding=True)))
-    .values(
-        reserved_pico=budgets.c.reserved_pico - sa.bindparam("reserved"),
-        spent_pico=budgets.c.spent_pico + sa.bindparam("cost"),
-    )
+    .order_by(budgets.c.scope)
+    .with_for_update()
 )
-
-_KNOWN = sa.select(budgets.c.scope).where(budgets.c.scope == sa.bindparam("of_scope"))
-_FIND = sa.select(budgets).where(budgets.c.scope == sa.bindparam("of_scope"))
-_OPEN = budgets.insert()
 
 
 def reserve(connection: Connection, scopes: list[str], worst_pico: int) -> None:
@@ -108,8 +130,11 @@ def reserve(connection: Connection, scopes: list[str], worst_pico: int) -> None:
     Raises:
         LimitExceeded: One scope has not that much left; the text names it and the way on.
     """
-    result = connection.execute(_RESERVE, {"scopes": scopes, "worst": worst_pico})
-    if result.rowcount != len(scopes):
+    if connection.dialect.name == "postgresql":
+        # Others give back meanwhile what would have been enough: all is seen at one moment.
+        connection.execute(_HOLD, {"scopes": scopes})
+    held = _reserve(len(scopes)).run(connection, {**_named(scopes), "worst": worst_pico})
+    if held != len(scopes):
         raise _exceeded(connection, scopes, worst_pico)
 
 
@@ -117,7 +142,8 @@ def settle(
     connection: Connection, scopes: list[str], *, reserved_pico: int, cost_pico: int
 ) -> None:
     """Replace a hold by what was really spent."""
-    connection.execute(_SETTLE, {"scopes": scopes, "reserved": reserved_pico, "cost": cost_pico})
+    spent = {"reserved": reserved_pico, "cost": cost_pico}
+    _settle(len(scopes)).run(connection, {**_named(scopes), **spent})
 
 
 def _exceeded(connection: Connection, scopes: list[str], worst_pico: int) -> LimitExceeded:
@@ -173,7 +199,7 @@ def set_limit(connection: Connection, scope: str, limit: Decimal | None, *, curr
 
 def find(connection: Connection, scope: str) -> Budget | None:
     """Return a scope as it stands, or None."""
-    row = connection.execute(_FIND, {"of_scope": scope}).first()
+    row = _FIND.first(connection, {"of_scope": scope})
     if row is None:
         return None
     return Budget(

@@ -19,6 +19,7 @@ from swarm.ledger import approvals
 from swarm.ledger.approvals import Approval
 from swarm.ledger.book import Caller, CallKey, check_claim
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import effects
 from swarm.tools.policy import StandingRule
 
@@ -97,7 +98,7 @@ class EffectBook:
         """Return what is on the books for a node."""
 
         def work(connection: Connection) -> NodeBook:
-            rows = connection.execute(_OF_NODE, {"of_order": order_id, "of_node": node})
+            rows = _OF_NODE.all(connection, {"of_order": order_id, "of_node": node})
             return NodeBook(
                 {(row.seq, row.position): _record(row) for row in rows},
                 approvals.of_node(connection, order_id, node),
@@ -109,7 +110,7 @@ class EffectBook:
         """Return the JSON that one call came to, or None where it was not made."""
         place = {"of_order": key.order_id, "of_node": key.node, "of_seq": key.seq}
         found = await self._store.aread(
-            lambda c: c.execute(_RESULT, place | {"at_position": position}).scalar()
+            lambda c: _RESULT.scalar(c, place | {"at_position": position})
         )
         return None if found is None else str(found)
 
@@ -128,10 +129,10 @@ class EffectBook:
         def work(connection: Connection) -> None:
             check_claim(connection, key.order_id, actor.caller)
             step = {"of_order": key.order_id, "of_node": key.node, "of_seq": key.seq}
-            known = set(connection.execute(_OF_STEP, step).scalars())
+            known = {row.position for row in _OF_STEP.all(connection, step)}
             new = [record for record in records if record.position not in known]
-            if new:
-                connection.execute(_INSERT, [self._values(key, r) for r in new])
+            for record in new:
+                _INSERT.run(connection, self._values(key, record))
             for record in new:
                 self._append(connection, "effect", key, record, actor)
 
@@ -158,7 +159,7 @@ class EffectBook:
                 signer = approvals.use(connection, approval.id, approval.digest, now=now)
                 if signer is None:
                     raise NotSigned
-            connection.execute(_INSERT, self._values(key, record))
+            _INSERT.run(connection, self._values(key, record))
             self._append(connection, "effect_begins", key, record, actor, approver=signer)
 
         await self._store.awrite(work)
@@ -194,7 +195,7 @@ class EffectBook:
             )
             if connection.execute(counted).scalar_one() >= limit:
                 return False
-            connection.execute(_INSERT, self._values(key, record))
+            _INSERT.run(connection, self._values(key, record))
             return True
 
         return await self._store.awrite(work)
@@ -256,21 +257,16 @@ class EffectBook:
 
 
 # Written once: building a statement costs more than running it.
-_OF_NODE = sa.select(effects).where(
+_IS_NODE = sa.and_(
     effects.c.order_id == sa.bindparam("of_order"), effects.c.node == sa.bindparam("of_node")
 )
-_OF_STEP = sa.select(effects.c.position).where(
-    effects.c.order_id == sa.bindparam("of_order"),
-    effects.c.node == sa.bindparam("of_node"),
-    effects.c.seq == sa.bindparam("of_seq"),
+_IS_STEP = sa.and_(_IS_NODE, effects.c.seq == sa.bindparam("of_seq"))
+_OF_NODE = Prepared(sa.select(effects).where(_IS_NODE))
+_OF_STEP = Prepared(sa.select(effects.c.position).where(_IS_STEP))
+_RESULT = Prepared(
+    sa.select(effects.c.result).where(_IS_STEP, effects.c.position == sa.bindparam("at_position"))
 )
-_RESULT = sa.select(effects.c.result).where(
-    effects.c.order_id == sa.bindparam("of_order"),
-    effects.c.node == sa.bindparam("of_node"),
-    effects.c.seq == sa.bindparam("of_seq"),
-    effects.c.position == sa.bindparam("at_position"),
-)
-_INSERT = effects.insert()
+_INSERT = Prepared(effects.insert())
 
 
 def _at(key: CallKey, position: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -7,8 +7,7 @@ stored answer is returned and no provider hears of it.
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -55,8 +54,8 @@ class Metered:
         self._clock = clock
         self._currency = currency
         self._jitter = jitter
-        self._in_flight = 0
-        self._quiet = asyncio.Event()
+        self._calls: set[asyncio.Task[RawAnswer]] = set()
+        """Those that are out, and those whose answer is being stored."""
         self._is_closing = False
 
     def access(self, model: str) -> ModelAccess:
@@ -87,10 +86,13 @@ class Metered:
         A call that is cut off is an intent without an answer: paid for, perhaps, and lost.
         """
         self._is_closing = True
-        if self._in_flight:
-            self._quiet.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._quiet.wait(), grace_s)
+        if not self._calls:
+            return
+        _, late = await asyncio.wait(self._calls, timeout=grace_s)
+        for call in late:
+            call.cancel()
+        if late:
+            await asyncio.wait(late)
 
     async def _call_model(self, key: CallKey, request: ModelRequest, caller: Caller) -> RawAnswer:
         LANE.set(lane_of(key.order_id, key.node, key.seq))
@@ -103,24 +105,38 @@ class Metered:
             opened = await self._book.open(key, request, caller, quote=quote, text=text)
             if isinstance(opened, RawAnswer):
                 return opened
-            self._in_flight += 1
+            await self._turn(request)
             try:
-                answer = await self._ask(request)
-                return await self._book.settle(opened, answer, self._charge(opened, answer))
+                return await self._kept(self._answered(opened, request))
             except Transient as error:
-                await self._book.fail(opened, error)
                 pause = self._pause(error, tries)
                 if pause is None:
                     raise
-            except ModelError as error:
-                await self._book.fail(opened, error)
-                raise
-            finally:
-                self._in_flight -= 1
-                if not self._in_flight:
-                    self._quiet.set()
             await asyncio.sleep(pause)
         raise AssertionError("the last try raises or returns")
+
+    async def _turn(self, request: ModelRequest) -> None:
+        """Wait until the call may begin; a run that is given up meanwhile makes none."""
+
+    async def _kept(self, work: Coroutine[Any, Any, RawAnswer]) -> RawAnswer:
+        """Let a call come to its end though nobody waits for it any more: it is paid for.
+
+        A run is given up where its worker lost the database for long, say. What its call comes to
+        is on the books all the same, and whoever goes on with the order finds it there.
+        """
+        call = asyncio.get_running_loop().create_task(work)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.shield(call)
+
+    async def _answered(self, attempt: Attempt, request: ModelRequest) -> RawAnswer:
+        """Ask, and write down what comes of it."""
+        try:
+            answer = await self._ask(request)
+            return await self._book.settle(attempt, answer, self._charge(attempt, answer))
+        except ModelError as error:
+            await self._book.fail(attempt, error)
+            raise
 
     async def _ask(self, request: ModelRequest) -> RawAnswer:
         try:

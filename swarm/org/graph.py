@@ -5,7 +5,7 @@ and where they go next is read off that state alone. So a segment can be run aga
 and each call that was answered comes from the ledger.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
@@ -85,8 +85,17 @@ def _after(node: str, *options: str) -> Any:
         wanted = next_step(graph_state["state"])
         return END if wanted == node or wanted not in options else wanted
 
-    route.__name__ = f"after_{node}"
-    return route
+    return _here(route, name=f"after_{node}")
+
+
+def _here(route: Callable[[Any], str], *, name: str) -> Any:
+    """Return a route that is taken on the event loop: a plain function would go to a thread."""
+
+    async def taken(graph_state: Any) -> str:
+        return route(graph_state)
+
+    taken.__name__ = name
+    return taken
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ def order_graph() -> OrderGraph:
             graph.add_edge(node, END)
     graph.add_conditional_edges(
         START,
-        lambda graph_state: next_step(graph_state["state"]),
+        _here(lambda graph_state: next_step(graph_state["state"]), name="begin"),
         {node: node for node in (*_PATHS, END)},
     )
     return graph.compile(name="order")
@@ -153,8 +162,12 @@ def task_graph() -> TaskGraph:
     graph.add_node("work", _node("work"))
     graph.add_node("review", _node("review"))
     graph.add_edge(START, "work")
-    graph.add_conditional_edges("work", after_work, {"review": "review", END: END})
-    graph.add_conditional_edges("review", after_review, {"work": "work", END: END})
+    graph.add_conditional_edges(
+        "work", _here(after_work, name="after_work"), {"review": "review", END: END}
+    )
+    graph.add_conditional_edges(
+        "review", _here(after_review, name="after_review"), {"work": "work", END: END}
+    )
     return graph.compile(name="task")
 
 

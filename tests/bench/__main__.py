@@ -1,5 +1,9 @@
-"""Measure the product and print a table; the numbers also go to `bench.json`."""
+"""Measure the product and print a table; the numbers also go to `bench.json`.
 
+`python -m tests.bench single crowd` measures those two parts alone.
+"""
+
+import argparse
 import json
 import os
 import platform
@@ -8,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -168,34 +172,69 @@ def _rss_mib(pid: int) -> float:
     return 0.0
 
 
+def _single(folder: Path) -> dict[str, Any]:
+    told = drive(folder / "single", delay_s=0.0, warm=5, count=40, in_flight=1)
+    return {
+        "cpu_ms_per_call": told["cpu_ms_per_call"],
+        "calls_per_order": round(told["calls"] / told["orders"], 1),
+        "db_kib_per_call": told["db_kib_per_call_besides_texts"],
+    }
+
+
+def _crowd(folder: Path) -> dict[str, Any]:
+    told = drive(folder / "crowd", delay_s=0.05, warm=5, count=300, in_flight=100)
+    return {
+        "orders_per_s_100_in_flight": told["orders_per_s"],
+        "cpu_ms_per_call_100_in_flight": told["cpu_ms_per_call"],
+        "rss_mib_after_300_orders": told["rss_mib"],
+    }
+
+
+def _parts(folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Return what is measured, in its order, by the name that the command line knows."""
+    return {
+        "single": lambda: _single(folder),
+        "bare": lambda: {"cpu_ms_per_call_bare_litellm": bare_litellm()},
+        "crowd": lambda: _crowd(folder),
+        "help": lambda: {"help_s": help_seconds()},
+        "idle": lambda: idle(folder / "idle"),
+        "first": lambda: {"first_call_s_litellm": first_call_seconds(folder / "first")},
+        "policy": policy.measure,
+        "sandbox": sandbox.measure,
+        "audit": audit.measure,
+        "memory": memory.measure,
+        "reports": reports.measure,
+        "telegram": telegram.measure,
+    }
+
+
 def main() -> None:
-    """Measure all, print the table, write bench.json."""
+    """Measure all, or the parts that are named; print each figure as it is known.
+
+    Where all was measured, the figures also go to `bench.json`.
+    """
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        single = drive(folder / "single", delay_s=0.0, warm=5, count=40, in_flight=1)
-        crowd = drive(folder / "crowd", delay_s=0.05, warm=5, count=300, in_flight=100)
-        numbers = {
-            "cpu_ms_per_call": single["cpu_ms_per_call"],
-            "cpu_ms_per_call_bare_litellm": bare_litellm(),
-            "calls_per_order": round(single["calls"] / single["orders"], 1),
-            "db_kib_per_call": single["db_kib_per_call_besides_texts"],
-            "orders_per_s_100_in_flight": crowd["orders_per_s"],
-            "cpu_ms_per_call_100_in_flight": crowd["cpu_ms_per_call"],
-            "rss_mib_after_300_orders": crowd["rss_mib"],
-            "help_s": help_seconds(),
-            **idle(folder / "idle"),
-            "first_call_s_litellm": first_call_seconds(folder / "first"),
-            **policy.measure(),
-            **sandbox.measure(),
-            **audit.measure(),
-            **memory.measure(),
-            **reports.measure(),
-            **telegram.measure(),
-        }
-    document = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", **numbers}
-    (ROOT / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
-    for name, value in document.items():
+        parts = _parts(Path(temporary))
+        parser = argparse.ArgumentParser(prog="python -m tests.bench")
+        parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+        wanted = parser.parse_args().parts
+        if unknown := set(wanted) - set(parts):
+            parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+        document: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+        _say(document)
+        for name in wanted or parts:
+            told = parts[name]()
+            _say(told)
+            document |= told
+    if not wanted:
+        (ROOT / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _say(figures: Mapping[str, Any]) -> None:
+    """Print figures at once: whoever ends a long run keeps those that it came to."""
+    for name, value in figures.items():
         sys.stdout.write(f"{name:34} {value}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

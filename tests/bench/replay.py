@@ -2,7 +2,8 @@
 
 Prints a table of processor time (user and system, all threads of the process), which is what the
 bars speak of: a core without neighbours. The wall's clock stands beside it. The path is that of
-production: intake, engine, graph, policy, ledger, outbox.
+production: intake, graph, policy, ledger, outbox. In a house the engine is the plain one, unless
+`--engine dbos` asks for production's.
 
 - `own home`: each order has a home and an engine of its own, as before there were houses.
 - `house, first`: one order, with the opening of the house.
@@ -91,14 +92,16 @@ async def _spend(name: str, work: Shelf, count: int, folder: Path, house: House 
     return spent
 
 
-async def measure(folder: Path, *, orders: int = ORDERS, alone: int = ALONE) -> None:
+async def measure(
+    folder: Path, *, orders: int = ORDERS, alone: int = ALONE, engine: str | None = None
+) -> None:
     """Play what ships in homes of their own, and in one house, and print the table."""
     say(HEAD)
     work = shelf()
     with no_sockets():
         await _spend("warm", work, 1, folder / "warm", None)
         say((await _spend("own home", work, alone, folder / "own", None)).line())
-        async with House(folder / "house") as house:
+        async with House(folder / "house", engine=engine) as house:
             say((await _spend("house, first", work, 1, folder, house)).line())
             await _spend("warm", work, len(work), folder, house)
             say((await _spend("house, many", work, orders, folder, house)).line())
@@ -135,12 +138,17 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=ORDERS)
     parser.add_argument("--alone", type=int, default=ALONE)
     parser.add_argument("--copies", type=int, default=0)
+    parser.add_argument("--engine", default=None, help="dbos: the house has production's engine")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="swarm-bench-") as folder:
         if wanted.copies:
             asyncio.run(measure_memory(Path(folder), wanted.copies))
         else:
-            asyncio.run(measure(Path(folder), orders=wanted.orders, alone=wanted.alone))
+            asyncio.run(
+                measure(
+                    Path(folder), orders=wanted.orders, alone=wanted.alone, engine=wanted.engine
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -81,7 +81,11 @@ async def run(home: Path, load: Load, provider_url: str) -> dict[str, Any]:
                 **figures(server, home, said, first),
                 "telegram_rss_mib": round(after.rss_kib / 1024, 1),
                 "telegram_rss_growth_mib": round((after.rss_kib - before.rss_kib) / 1024, 1),
+                "telegram_doorman_rss_mib": round(
+                    await asyncio.to_thread(rss_kib, process.pid) / 1024, 1
+                ),
                 "telegram_cpu_s": round(after.cpu_s - before.cpu_s, 1),
+                "telegram_doorman_cpu_s": round(after.own_cpu_s - before.own_cpu_s, 1),
                 "telegram_waited_for_cpu_s": round(after.waited_s - before.waited_s, 1),
                 "telegram_threads": after.threads,
                 "telegram_load_average": round(os.getloadavg()[0], 1),
@@ -181,28 +185,59 @@ def figures(
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a process used so far."""
+    """What a company's processes used so far."""
 
     rss_kib: int
     cpu_s: float
+    own_cpu_s: float
+    """Of the process that listens alone."""
     waited_s: float
-    """For how long its threads stood in line for a processor, summed."""
+    """For how long their threads stood in line for a processor, summed."""
     threads: int
 
 
 def use_of(pid: int) -> Use:
-    """Read what a process used so far, of all its threads that still run."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    waited = 0
+    """Read what a company used so far: the process that listens, and those that it started."""
+    alive = [one for one in (_use_of(pid), *map(_use_of, children_of(pid))) if one is not None]
+    fields = _stat(pid)
+    # Those that ended meanwhile are counted with the one that started them.
+    ended = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    return Use(
+        rss_kib=sum(one.rss_kib for one in alive),
+        cpu_s=sum(one.cpu_s for one in alive) + ended,
+        own_cpu_s=alive[0].cpu_s,
+        waited_s=sum(one.waited_s for one in alive),
+        threads=sum(one.threads for one in alive),
+    )
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process started and that still run."""
+    found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _use_of(pid: int) -> Use | None:
+    """Read what one process used so far, of all its threads that still run; None if it is gone."""
+    try:
+        fields = _stat(pid)
+        resident = rss_kib(pid)
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return None
+    waited = 0
+    for task in tasks:
+        with suppress(OSError):
             waited += int((task / "schedstat").read_text().split()[1])
-    return Use(
-        rss_kib=rss_kib(pid),
-        cpu_s=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
-        waited_s=waited / 1e9,
-        threads=int(fields[17]),
-    )
+    cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return Use(resident, cpu_s, cpu_s, waited / 1e9, int(fields[17]))
 
 
 def rss_kib(pid: int) -> int:

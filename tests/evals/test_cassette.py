@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarm.core.errors import InvalidInput
-from swarm.evals.cassette import FORMAT, MAX_BYTES, read, reseal, write
-from swarm.evals.lanes import Entry
+from swarm.evals.cassette import FORMAT, MAX_BYTES, Cassette, read, reseal, write
+from swarm.evals.lanes import Entry, fault_of
 from swarm.evals.upgrades import UPGRADERS
 from tests.evals import orders
 from tests.evals.shelf import played, recorded
@@ -56,6 +56,32 @@ def test_a_cut_cassette_is_refused(whole: bytes, tmp_path: Path) -> None:
     assert "was cut off" in refusal(tmp_path / "cut.jsonl")
 
 
+def test_an_empty_file_and_one_that_goes_on_after_its_end_are_refused(
+    whole: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.write_bytes(b"")
+    assert "is empty" in refusal(path)
+    path.write_bytes(whole + whole.splitlines(keepends=True)[1])
+    assert "more after the end" in refusal(path)
+
+
+def test_a_packed_cassette_is_smaller_and_says_the_same(whole: bytes, tmp_path: Path) -> None:
+    packed = tmp_path / "order.jsonl.zst"
+    plain = read(tmp_path / "whole.jsonl")
+    write(plain, packed)
+    assert packed.stat().st_size < len(whole) / 2
+    assert read(packed) == plain
+
+
+def test_what_no_reader_takes_is_not_written(whole: bytes, tmp_path: Path) -> None:
+    plain = read(tmp_path / "whole.jsonl")
+    huge = {"lane": "file", "path": "huge", "sha256": "0" * 64, "text": "x" * MAX_BYTES}
+    with pytest.raises(InvalidInput, match="the most of a cassette"):
+        write(Cassette(plain.manifest, (*plain.entries, huge)), tmp_path / "huge.jsonl")
+    assert list(tmp_path.glob("*huge*")) == []
+
+
 def test_a_changed_cassette_says_how_to_accept_it(whole: bytes, tmp_path: Path) -> None:
     path = tmp_path / "changed.jsonl"
     path.write_bytes(whole.replace(b"gpt-4o-mini", b"gpt-4o-nano", 1))
@@ -90,6 +116,13 @@ def in_call(**more: Any) -> Callable[[list[Entry]], None]:
     return work
 
 
+def in_recall(**more: Any) -> Callable[[list[Entry]], None]:
+    def work(found: list[Entry]) -> None:
+        next(entry for entry in found if entry["lane"] == "recall").update(more)
+
+    return work
+
+
 def in_wrong_order(found: list[Entry]) -> None:
     calls = [number for number, entry in enumerate(found) if entry["lane"] == "model"]
     one, other = calls[0], calls[-1]
@@ -114,6 +147,9 @@ WRONG: dict[str, tuple[Callable[[list[Entry]], None], str]] = {
     "a word for a number": (in_call(latency_s="fast"), "latency_s"),
     "endless": (in_call(latency_s=1e300), "latency_s"),
     "no moment": (in_call(ended_at="soon"), "ended_at"),
+    "no time zone": (in_call(ended_at="2026-11-22T10:00:00"), "not a UTC time"),
+    "no origin": (in_recall(origins=["friend"]), "no origin"),
+    "a count of millions": (in_call(usage={"input_tokens": 10**13}), "larger than any call"),
     "unknown count": (in_call(usage={"free_tokens": 1}), "free_tokens"),
     "below zero": (in_call(usage={"input_tokens": -1}), "below zero"),
     "unknown lane": (lambda f: f[1].update(lane="shell"), "there is no lane"),
@@ -272,3 +308,12 @@ def test_no_value_in_a_wrong_place_gives_a_trace(
     path = tmp_path / "mutated.jsonl"
     path.write_bytes(sealed(found))
     assert told(path) in ("", str(path))
+
+
+def test_a_file_of_a_message_has_the_name_of_one_file() -> None:
+    day = Path(__file__).parents[1] / "cassettes" / "a-day-on-the-phone.jsonl"
+    heard = read(day).lane("inbound")[0]
+    assert fault_of(heard) is None
+    for name in ("../x", "a/b", "/etc/passwd"):
+        file = {"name": name, "sha256": "0" * 64, "text": "x"}
+        assert "no name of one file" in str(fault_of({**heard, "files": [file]}))

@@ -44,7 +44,10 @@ CASES: list[tuple[str, Past]] = [
     ("loop", past(*(step("tool", WORK, n, **SAME) for n in range(3)))),
     ("budget", past(step("model", WORK, 0), reason_kind="limit", reason="The order's budget of 1")),
     ("config", past(reason_kind="config", reason="no key")),
-    ("ignored", past(step("model", WORK, 0), expected={"t1": "a file page.html"})),
+    ("ignored", past(step("model", WORK, 0), expected={"t1": "a file page.html"}, status="delivered")),
+    ("cancelled", past(step("person", "", 0, fault="cancelled"), status="cancelled")),
+    ("stopped", past(step("model", WORK, 0), status="parked")),
+    ("work", past(step("model", WORK, 0), reason_kind="work", reason="nobody accepts it")),
     ("ignored", past(step("model", "deliver/0.0", 0), language="fr", answer="This is what you get and where it is.")),
     ("check", past(step("model", WORK, 0), failed_checks=(("status: delivered", "is failed"),))),
 ]  # fmt: skip

@@ -86,9 +86,10 @@ def test_what_makes_no_sense_is_refused(cassette: Cassette, prices: Prices) -> N
 
 def test_a_book_that_is_none_is_refused(cassette: Cassette, tmp_path: Path) -> None:
     (tmp_path / "none.json").write_text("[]")
-    for path in (tmp_path / "none.json", tmp_path / "missing.json"):
-        with pytest.raises(ConfigError):
-            repriced(cassette, Prices(book=path))
+    with pytest.raises(ConfigError):
+        repriced(cassette, Prices(book=tmp_path / "none.json"))
+    with pytest.raises(InvalidInput, match="there is no such file"):
+        repriced(cassette, Prices(book=tmp_path / "missing.json"))
 
 
 def test_faults_are_read_by_the_number_of_their_call() -> None:

@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarm.core.errors import InvalidInput
+from swarm.evals.authored import Turn
 from swarm.evals.cassette import Cassette, read
-from swarm.evals.diffing import compare
+from swarm.evals.commands import sandbox_here
+from swarm.evals.diffing import Difference, compare, lines_of
+from swarm.evals.house import House
+from swarm.evals.performing import Performance
 from swarm.evals.results import as_document, pass_hat_k, scenario_result
-from swarm.evals.runner import author, authored_cassette, read_case, run_case
-from swarm.evals.scenario import find, load
+from swarm.evals.runner import author, authored_cassette, evidence_of, read_case, run_case
+from swarm.evals.scenario import OrderScript, find, load
+from swarm.evals.sockets import no_sockets
 
 PACKS = Path(__file__).parents[1] / "scenarios"
 CASES = find([PACKS])
@@ -275,3 +280,75 @@ def test_a_threshold_that_is_not_met_is_a_breach(tmp_path: Path) -> None:
     result = scenario_result(load(path), [run_case(path, 1)], pack="p", path=str(path))
     assert not result.is_green
     assert [breach.threshold for breach in result.breaches] == ["cost"]
+
+
+def spoilt(script: OrderScript, what: str) -> OrderScript:
+    """Return an order whose deliverables, or whose last words, say nothing."""
+
+    def say_nothing(turn: Turn) -> Turn:
+        if what == "file" and turn.call == "write_file":
+            return turn.model_copy(update={"using": {**turn.using, "content": "Nothing.\n"}})
+        if what == "answer" and turn.document and "answer" in turn.document:
+            document = {**turn.document, "answer": "Nothing."}
+            return turn.model_copy(update={"document": document})
+        return turn
+
+    turns = {place: tuple(map(say_nothing, said)) for place, said in script.answers.items()}
+    return script.model_copy(update={"answers": turns})
+
+
+async def passed_over(path: Path, house: House) -> list[str]:
+    """Return which key answers of a scenario can say nothing without a check going red."""
+    case = read_case(path)
+    silent = []
+    for what in ("file", "answer"):
+        orders = tuple(spoilt(script, what) for script in case.scenario.orders)
+        if orders == case.scenario.orders:
+            continue
+        scenario = case.scenario.model_copy(update={"orders": orders})
+        home = await house.fresh_home()
+        performance = Performance(scenario, home, sandbox=await sandbox_here(), house=house)
+        try:
+            with no_sockets():
+                await performance.play()
+            evidence = evidence_of(performance)
+        finally:
+            performance.close()
+        marks = [await check.mark(evidence) for check in case.checks]
+        if all(found.holds for found in marks):
+            silent.append(f"{path.stem}: {what}")
+    return silent
+
+
+PERFORMED = [
+    path
+    for path in AUTHORED
+    # A notice that was cancelled was never handed over: that it says nothing is no fault.
+    if path.stem != "cancel-while-working"
+]
+
+
+async def test_a_key_answer_that_says_nothing_fails_its_scenario(tmp_path: Path) -> None:
+    async with House(tmp_path / "house") as house:
+        path = PACKS / "safety" / "a-lying-approval.yaml"
+        assert await passed_over(path, house) == []
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("path", PERFORMED, ids=lambda p: p.stem)
+async def test_every_key_answer_that_says_nothing_fails_its_scenario(
+    path: Path, tmp_path: Path
+) -> None:
+    async with House(tmp_path / "house") as house:
+        assert await passed_over(path, house) == []
+
+
+def test_a_comparison_shows_the_words_that_differ(tmp_path: Path) -> None:
+    same = "The plan is long, and both runs begin it with the very same words. " * 4
+    sides = [{"what": "says", "text": f"{same}{end}", "fault": ""} for end in ("Yes.", "No.")]
+    step = {"place": "t1 work", "node": "", "seq": 0, "who": "cto"}
+    step |= {"before": sides[0], "after": sides[1]}
+    found = Difference("One", "changed", (1.0, 1.0), ("", ""), [], [], step)
+    before, after = list(lines_of(found))[-2:]
+    assert before.endswith("Yes.")
+    assert after.endswith("No.")

@@ -60,6 +60,7 @@ GOOD: list[dict[str, Any]] = [
     {"forbidden": {"tool": "web_fetch", "contains": "drop.example"}},
     {"forbidden": "shell"},
     {"message": "drop.example"},
+    {"recalled": {"lacks": "drop.example"}},
 ]
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"status": "failed"}, "delivered"),
@@ -81,6 +82,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"forbidden": {"tool": "web_fetch", "contains": "town.example"}}, "was made at"),
     ({"asked": {"kind": "choice"}}, "nobody was asked that"),
     ({"status": {"order": 2, "is": "delivered"}}, "there is no order 2"),
+    ({"recalled": {"contains": "the square"}}, "what was recalled"),
     ({"facts": {"at": "crashes", "equals": 1}}, "is not there"),
 ]
 

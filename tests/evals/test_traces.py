@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from swarm.core.errors import InvalidInput
 from swarm.evals.cassette import read, reseal, write
-from swarm.evals.explain import explain
+from swarm.evals.explain import explain, first_wrong
 from swarm.evals.imported import Imported
 from swarm.evals.pasts import past_of_cassette
 from swarm.evals.replaying import replay
@@ -196,3 +196,82 @@ def test_any_document_is_taken_in_or_refused(
         return
     write(found.cassette, folder / "out.jsonl")
     read(folder / "out.jsonl")
+
+
+def spans(*found: dict[str, Any]) -> str:
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": list(found)}]}]})
+
+
+def listed(**facts: Any) -> list[dict[str, Any]]:
+    return [{"key": key.replace("__", "."), "value": value} for key, value in facts.items()]
+
+
+def test_what_a_span_says_and_a_cassette_cannot_is_listed_one_by_one(tmp_path: Path) -> None:
+    part = {"kvlistValue": {"values": listed(type={"stringValue": "image"})}}
+    words = {
+        "kvlistValue": {
+            "values": listed(type={"stringValue": "text"}, content={"stringValue": "hi"})
+        }
+    }
+    message = {
+        "kvlistValue": {
+            "values": listed(
+                role={"stringValue": "user"}, parts={"arrayValue": {"values": [words, part]}}
+            )
+        }
+    }
+    span = {
+        "name": "chat gpt-4o",
+        "startTimeUnixNano": "1790000000000000000",
+        "attributes": listed(
+            gen_ai__operation__name={"stringValue": "chat"},
+            gen_ai__request__model={"stringValue": "openai/gpt-4o"},
+            gen_ai__usage__input_tokens={"intValue": "100"},
+            gen_ai__usage__output_tokens={"intValue": "10"},
+            gen_ai__input__messages={"arrayValue": {"values": [message]}},
+            server__address={"stringValue": "api"},
+        ),
+        "events": [{"name": "gen_ai.choice", "attributes": []}],
+    }
+    path = tmp_path / "spans.json"
+    path.write_text(spans(span, {"name": "broken", "attributes": 7}))
+    found = read_trace(path)
+    assert found.calls == 1
+    (call,) = found.cassette.lane("model")
+    assert call["request"]["messages"] == [{"role": "user", "content": "hi"}]
+    said = "; ".join(found.unmapped)
+    for words_of in ("'server.address'", "'gen_ai.choice'", "type 'image'", "a span: "):
+        assert words_of in said
+
+
+def test_items_that_are_none_are_listed_and_take_nothing_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "talk.json"
+    talk = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "ls", "arguments": "{}"}}
+        ]},
+        {"role": "tool", "tool_call_id": "c"},
+        {"role": "assistant", "content": "done"},
+        7,
+    ]  # fmt: skip
+    path.write_text(json.dumps(talk))
+    found = read_trace(path)
+    assert (found.calls, found.tools) == (2, 1)
+    said = "; ".join(found.unmapped)
+    assert "a message that is none" in said
+    assert "what a tool came to" in said
+
+
+def test_a_failed_call_of_another_program_is_where_it_went_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    asked = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "go"}]}
+    lines = [{"request": asked, "error": {"code": 429}}, {"nonsense": 1}]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = read_trace(path)
+    assert found.calls == 1
+    assert "a line with neither a request nor a response" in found.unmapped
+    past = past_of_cassette(found.cassette)
+    first = first_wrong(past, explain(past))
+    assert first is not None
+    assert first.sentence == "the provider failed: rate_limited"

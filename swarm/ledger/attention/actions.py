@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.core.clock import iso, parse_iso
 from swarm.core.origin import Origin
+from swarm.store.prepared import Prepared
 from swarm.store.tables import founder_actions, orders
 
 
@@ -101,19 +103,18 @@ class Action:
 
 def note(connection: Connection, action: Action) -> None:
     """Write an action into the log, as part of the caller's transaction."""
-    connection.execute(
-        founder_actions.insert().values(
-            at=iso(action.at),
-            kind=action.kind.value,
-            order_id=action.order_id,
-            who=action.who,
-            channel=action.channel,
-            since=iso(action.since) if action.since else None,
-            asks=json.dumps(list(action.asks)),
-            options=action.options,
-            refused=action.refused,
-        )
-    )
+    row = {
+        "at": iso(action.at),
+        "kind": action.kind.value,
+        "order_id": action.order_id,
+        "who": action.who,
+        "channel": action.channel,
+        "since": iso(action.since) if action.since else None,
+        "asks": json.dumps(list(action.asks)),
+        "options": action.options,
+        "refused": action.refused,
+    }
+    _NOTE.run(connection, row)
 
 
 def note_act(
@@ -192,7 +193,7 @@ def result_seen_at(connection: Connection, order: Any) -> str | None:
 def of_order(connection: Connection, order_id: str) -> list[Action]:
     """Return what was done about one order and shown of it, unsorted."""
     key = {"of_order": order_id}
-    rows, placed = connection.execute(_DONE_OF, key), connection.execute(_PLACED_OF, key).all()
+    rows, placed = _DONE_OF.all(connection, key), _PLACED_OF.all(connection, key)
     return [*map(_action, rows), *map(_placing, placed)]
 
 
@@ -200,12 +201,13 @@ def between(connection: Connection, spans: Sequence[tuple[datetime, datetime]]) 
     """Return what was done by anybody about anything within spans of time, ends included."""
     if not spans:
         return []
-    ends = [(iso(start), iso(end)) for start, end in spans]
-    is_then = sa.or_(*(founder_actions.c.at.between(*end) for end in ends))
-    is_placed = sa.or_(*(orders.c.created_at.between(*end) for end in ends))
-    rows = connection.execute(sa.select(founder_actions).where(is_then))
-    placed = connection.execute(_PLACED.where(is_placed))
-    return [*map(_action, rows), *map(_placing, placed)]
+    done: list[Action] = []
+    # One by one, so that the index on the time serves each of them; they never overlap.
+    for start, end in spans:
+        ends = {"from_at": iso(start), "to_at": iso(end)}
+        done += map(_action, _DONE_IN.all(connection, ends))
+        done += map(_placing, _PLACED_IN.all(connection, ends))
+    return done
 
 
 def merged(moments: Iterable[datetime], *, reach: timedelta) -> list[tuple[datetime, datetime]]:
@@ -221,27 +223,34 @@ def merged(moments: Iterable[datetime], *, reach: timedelta) -> list[tuple[datet
 
 def began_at(connection: Connection) -> datetime | None:
     """Return when anybody first did anything here."""
-    first, placed = (connection.execute(query).scalar() for query in (_FIRST_ACT, _FIRST_PLACED))
+    first, placed = (query.scalar(connection, {}) for query in (_FIRST_ACT, _FIRST_PLACED))
     known = [text for text in (first, placed) if text is not None]
     return parse_iso(min(known)) if known else None
 
 
 def misplaced(connection: Connection, actions: Iterable[Action]) -> set[str]:
     """Return which of the orders placed here were acted on before that, by the clock."""
-    ids = {a.order_id for a in actions if a.kind is ActionKind.ORDERED}
+    ids = sorted({str(a.order_id) for a in actions if a.kind is ActionKind.ORDERED})
     if not ids:
         return set()
-    rows = connection.execute(
+    rows = _misplaced(len(ids)).all(connection, {f"order{n}": name for n, name in enumerate(ids)})
+    return {row.id for row in rows}
+
+
+@lru_cache(maxsize=32)
+def _misplaced(count: int) -> Prepared:
+    """Return the query for so many orders, named `order0` and on."""
+    among = orders.c.id.in_([sa.bindparam(f"order{n}") for n in range(count)])
+    return Prepared(
         sa.select(orders.c.id)
         .join(founder_actions, founder_actions.c.order_id == orders.c.id)
         .where(
-            orders.c.id.in_(sorted(str(name) for name in ids)),
+            among,
             founder_actions.c.kind != ActionKind.SHOWN.value,
             founder_actions.c.at < orders.c.created_at,
         )
         .distinct()
     )
-    return set(rows.scalars())
 
 
 _OF_ORDER = founder_actions.c.order_id == sa.bindparam("of_order")
@@ -249,15 +258,20 @@ _IS_FOUNDERS = orders.c.origin == Origin.FOUNDER.value
 _PLACED = sa.select(orders.c.id, orders.c.created_at, orders.c.channel, orders.c.sender_id).where(
     _IS_FOUNDERS
 )
-_DONE_OF = sa.select(founder_actions).where(_OF_ORDER)
-_PLACED_OF = _PLACED.where(orders.c.id == sa.bindparam("of_order"))
-_FIRST_ACT = (
+_NOTE = Prepared(founder_actions.insert())
+_DONE_OF = Prepared(sa.select(founder_actions).where(_OF_ORDER))
+_PLACED_OF = Prepared(_PLACED.where(orders.c.id == sa.bindparam("of_order")))
+_FROM: sa.BindParameter[str] = sa.bindparam("from_at")
+_TO: sa.BindParameter[str] = sa.bindparam("to_at")
+_DONE_IN = Prepared(sa.select(founder_actions).where(founder_actions.c.at.between(_FROM, _TO)))
+_PLACED_IN = Prepared(_PLACED.where(orders.c.created_at.between(_FROM, _TO)))
+_FIRST_ACT = Prepared(
     sa.select(founder_actions.c.at)
     .where(founder_actions.c.kind != ActionKind.SHOWN.value)
     .order_by(founder_actions.c.at)
     .limit(1)
 )
-_FIRST_PLACED = (
+_FIRST_PLACED = Prepared(
     sa.select(orders.c.created_at).where(_IS_FOUNDERS).order_by(orders.c.created_at).limit(1)
 )
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.clock import iso, parse_iso
 from swarm.core.errors import Conflict, InvalidInput, NotFound
 from swarm.core.registry import nearest
+from swarm.store.prepared import Prepared
 from swarm.store.tables import founder_corrections
 
 LONGEST_S = 7 * 24 * 3600
@@ -99,10 +100,9 @@ def shares(measured: Sequence[tuple[str, timedelta]], seconds: int) -> dict[str,
 
 def all_of(connection: Connection, order_id: str | None = None) -> list[Correction]:
     """Return the corrections of one order, or of everything, the oldest first."""
-    query = sa.select(founder_corrections)
     if order_id is not None:
-        query = query.where(founder_corrections.c.order_id == order_id)
-    return _sorted(connection.execute(query))
+        return _sorted(_OF_ORDER.all(connection, {"of_order": order_id}))
+    return _sorted(connection.execute(sa.select(founder_corrections)))
 
 
 def about(
@@ -137,6 +137,11 @@ def to_revoke(connection: Connection, correction_id: str) -> Correction:
     if any(c.revokes == correction_id for c in known.values()):
         raise Conflict(f"{correction_id} was revoked before.")
     return found
+
+
+_OF_ORDER = Prepared(
+    sa.select(founder_corrections).where(founder_corrections.c.order_id == sa.bindparam("of_order"))
+)
 
 
 def _sorted(rows: Iterable[Any]) -> list[Correction]:

@@ -17,6 +17,7 @@ from swarm.ledger.baseline.config import BaselineConfig
 from swarm.ledger.baseline.history import History, learn
 from swarm.ledger.baseline.plan import estimate
 from swarm.ledger.baseline.rates import HourlyRate, rate_of
+from swarm.store.prepared import Prepared
 from swarm.store.tables import baselines
 
 FROZEN = "frozen"
@@ -101,21 +102,20 @@ class BaselineBook:
         """
         body = baseline.model_dump_json()
         digest = hashlib.sha256(body.encode()).hexdigest()
-        last = connection.execute(_LAST, {"of_order": order_id}).scalar()
+        last = _LAST.scalar(connection, {"of_order": order_id})
         number = 0 if last is None else int(last) + 1
-        connection.execute(
-            baselines.insert().values(
-                order_id=order_id,
-                revision=number,
-                plan_revision=plan_revision,
-                kind=kind,
-                author=baseline.author,
-                calibration_id=baseline.calibration_id,
-                body=body,
-                digest=digest,
-                frozen_at=iso(baseline.frozen_at) if baseline.frozen_at else "",
-            )
-        )
+        row = {
+            "order_id": order_id,
+            "revision": number,
+            "plan_revision": plan_revision,
+            "kind": kind,
+            "author": baseline.author,
+            "calibration_id": baseline.calibration_id,
+            "body": body,
+            "digest": digest,
+            "frozen_at": iso(baseline.frozen_at) if baseline.frozen_at else "",
+        }
+        _INSERT.run(connection, row)
         if self._audit is not None:
             self._audit.append(
                 connection,
@@ -173,9 +173,12 @@ def in_force(rows: list[StoredBaseline]) -> StoredBaseline:
     return frozen[-1]
 
 
-_LAST = sa.select(sa.func.max(baselines.c.revision)).where(
-    baselines.c.order_id == sa.bindparam("of_order")
+_LAST = Prepared(
+    sa.select(sa.func.max(baselines.c.revision)).where(
+        baselines.c.order_id == sa.bindparam("of_order")
+    )
 )
+_INSERT = Prepared(baselines.insert())
 _OF_ORDER = (
     sa.select(baselines)
     .where(baselines.c.order_id == sa.bindparam("of_order"))

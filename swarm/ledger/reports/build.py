@@ -10,6 +10,7 @@ from swarm.core.money import PICO, CostStatus
 from swarm.ledger.reports import sums
 from swarm.ledger.reports.config import ReportConfig
 from swarm.ledger.reports.document import (
+    FarmDocument,
     FounderDocument,
     HostingDocument,
     MarginDocument,
@@ -41,6 +42,7 @@ class Setting:
     rates: Mapping[str, Decimal] = field(default_factory=dict)
     founder: FounderDocument | None = None
     hosting: HostingDocument | None = None
+    farm: FarmDocument | None = None
 
     @property
     def converter(self) -> Converter:
@@ -74,6 +76,7 @@ def report(connection: Connection, period: Period, setting: Setting) -> ReportDo
         models=whole.sums(),
         founder=founder,
         hosting=setting.hosting,
+        farm=setting.farm,
         per_accepted_order=units(whole, orders.accepted, founder, setting.hosting),
         rework=_share(charged.rework, whole),
         failed_attempts=_share(charged.failed, whole),

@@ -122,6 +122,53 @@ class HostingDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FarmSeatDocument:
+    """What one instance of this home's farm cost in the period."""
+
+    instance: str
+    owner: str
+    amount: Decimal | None
+    currency: str | None
+    tax: str | None
+    status: CostStatus
+    per_day: Decimal | None
+    """While it exists as it is now."""
+    is_there: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmIdleDocument:
+    """What a machine cost beside the instances on it."""
+
+    host: str
+    amount: Decimal
+    of: Decimal
+    share: Decimal
+    """The part that stood idle, 0 to 1."""
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmTotalDocument:
+    """All of it in one currency."""
+
+    amount: Decimal
+    currency: str
+    tax: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmDocument:
+    """What the instances of this home's farm cost in the period: beside its own orders' costs."""
+
+    seats: list[FarmSeatDocument]
+    idle: list[FarmIdleDocument]
+    totals: list[FarmTotalDocument]
+    status: CostStatus
+    is_at_least: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnitDocument:
     """What one accepted order cost, in one currency."""
 
@@ -249,6 +296,8 @@ class ReportDocument:
     kind_margins: list[KindMarginDocument]
     curves: list[CurveDocument]
     exposure: list[ExposureDocument]
+    farm: FarmDocument | None = None
+    """Null where this home never ran a farm."""
     notes: list[str] = field(default_factory=list)
 
 

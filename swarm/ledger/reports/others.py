@@ -11,7 +11,7 @@ from swarm.ledger.attention import FounderTimeConfig, founder_times, rule
 from swarm.ledger.hosting.attribution import hosting_of_period
 from swarm.ledger.reports.document import FounderDocument, HostingDocument
 from swarm.ledger.reports.period import Period
-from swarm.store.tables import founder_actions, hosting_events, orders
+from swarm.store.tables import farm_journal, founder_actions, hosting_events, orders
 
 MOST_ACTIONS = 20_000
 """More than a person does in a year; adding them up would take seconds."""
@@ -53,14 +53,25 @@ def _actions(connection: Connection, period: Period) -> int:
     )
 
 
+def has_farm(connection: Connection) -> bool:
+    """Say whether this home ever ran a farm, whose costs `reports.farm` adds up."""
+    return connection.execute(sa.select(farm_journal.c.id).limit(1)).first() is not None
+
+
+def bounds(period: Period, now: datetime) -> tuple[datetime, datetime]:
+    """Return the first moment of a period, and its end or now, whichever is first."""
+    start = datetime.combine(period.first, datetime.min.time(), UTC)
+    end = datetime.combine(period.last, datetime.min.time(), UTC) + timedelta(days=1)
+    return start, min(end, now)
+
+
 def hosting_part(
     connection: Connection, period: Period, *, now: datetime
 ) -> HostingDocument | None:
     """Return what the machines of a period cost up to now; None where none was ever metered."""
     if connection.execute(sa.select(hosting_events.c.id).limit(1)).first() is None:
         return None
-    start = datetime.combine(period.first, datetime.min.time(), UTC)
-    end = min(datetime.combine(period.last, datetime.min.time(), UTC) + timedelta(days=1), now)
+    start, end = bounds(period, now)
     if end <= start:
         return None
     found = hosting_of_period(connection, start, end)
