@@ -28,6 +28,9 @@ def status(as_json: Json = False) -> int | None:
 def upgrade(as_json: Json = False) -> int | None:
     """Bring the database to this version's schema; doing it again changes nothing.
 
+    With SWARM_DATABASE_OWNER_URL it is done by that user, which also makes the one that works and
+    gives it its rights, and makes the company of SWARM_COMPANY where it is new.
+
     On Postgres workers never do that themselves: run it once before new ones start. What they have
     in hand goes on meanwhile.
     """
@@ -35,14 +38,26 @@ def upgrade(as_json: Json = False) -> int | None:
 
 
 @db.command()
+def companies(as_json: Json = False) -> int | None:
+    """List the companies of a Postgres, with how much each keeps.
+
+    For who owns its tables, by SWARM_DATABASE_OWNER_URL; reads every row once.
+    """
+    return _work("companies", as_json=as_json)
+
+
+@db.command()
 def move(
     to: Annotated[
         str | None,
-        Option("--to", metavar="URL", help="An empty Postgres; unset takes SWARM_DATABASE_URL."),
+        Option("--to", metavar="URL", help="A Postgres; unset takes SWARM_DATABASE_URL."),
     ] = None,
     as_json: Json = False,
 ) -> int | None:
-    """Copy the company of this home from SQLite into an empty Postgres, all of it or nothing.
+    """Copy the company of this home from SQLite into a Postgres, all of it or nothing.
+
+    The Postgres may hold other companies: SWARM_COMPANY says which one this becomes there, and that
+    one must be empty.
 
     Counts, amounts and the audit chain are compared before anything is kept; the SQLite file stays
     as it is. Stop the worker first. Files stay in SWARM_HOME.

@@ -127,7 +127,7 @@ class ClusterSeat:
     def _take(self) -> None:
         try:
             self._connection = self._connect()
-            if self._is_front and not _grabbed(self._connection, FRONT):
+            if self._is_front and not _grabbed(self._connection, self._front):
                 raise ConfigError(
                     "Another `swarm up` listens to this company's channels already: one does, and "
                     "as many `swarm worker` as you like work beside it."
@@ -140,11 +140,11 @@ class ClusterSeat:
 
     def _found_name(self, connection: Connection) -> str:
         if self._wanted:
-            if not _grabbed(connection, lock_of(self._wanted)):
+            if not _grabbed(connection, lock_of(self._store, self._wanted)):
                 raise ConfigError(self._taken_text())
             return self._wanted
         for name in _names():
-            if _try(connection, lock_of(name)):
+            if _try(connection, lock_of(self._store, name)):
                 return name
         raise ConfigError(f"{MOST_SEATS} workers work on this host; give this one a `--name`.")
 
@@ -161,6 +161,8 @@ class ClusterSeat:
         connection = self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # Not the pool's any more: the lock lives exactly as long as this connection.
         connection.detach()
+        # It has no transactions to say it in.
+        postgres.settle(connection, self._store.company)
         self._raw = connection.connection.driver_connection
         return connection
 
@@ -185,7 +187,8 @@ class ClusterSeat:
         }
         row = insert(workers).values(name=self.name, generation=1, **values)
         put = row.on_conflict_do_update(
-            index_elements=[workers.c.name],
+            # By its name: on Postgres the key has the company's column as well.
+            constraint=f"{workers.name}_pkey",
             set_={**values, "generation": workers.c.generation + 1},
         ).returning(workers.c.generation)
         generation = int(connection.execute(put).scalar_one())
@@ -225,7 +228,12 @@ class ClusterSeat:
         return False
 
     def _locks(self) -> list[str]:
-        return [FRONT] * self._is_front + [lock_of(self.name)] * self._takes_orders
+        own = lock_of(self._store, self.name)
+        return [self._front] * self._is_front + [own] * self._takes_orders
+
+    @property
+    def _front(self) -> str:
+        return f"{FRONT} {self._store.company}"
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

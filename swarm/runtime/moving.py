@@ -1,4 +1,6 @@
-"""Move a company from its SQLite file into an empty Postgres: all of it and proven, or nothing.
+"""Move a company from its SQLite file into a Postgres: all of it and proven, or nothing.
+
+The Postgres may hold other companies: their rows are neither seen nor touched.
 
 The engine's own rows stay behind. Between segments an order is one row of ours, so it is enough to
 enqueue anew what was queued or at work; answers on the books are not asked for again.
@@ -59,7 +61,7 @@ def move(
 
     Args:
         source: The SQLite file; nobody can write to it meanwhile.
-        target: An empty database of this version's schema.
+        target: A database of this version's schema, without a row of its company.
         engine: Of the target.
         keys: Public keys that may have signed the audit chain's heads; None leaves them unchecked.
         tell: Called with each table and the number of its rows.
@@ -72,7 +74,9 @@ def move(
         with source.engine.connect() as old:
             # An order that came in now would be left behind, so it has to wait.
             old.exec_driver_sql("BEGIN IMMEDIATE")
-            return target.write(lambda new: _move(old, new, engine, keys, tell))
+            return target.write(
+                lambda new: _move(old, new, engine, keys, tell, company=target.company)
+            )
     except DataError as error:
         text = " ".join(str(error.orig).split())
         raise ConfigError(
@@ -83,9 +87,15 @@ def move(
 
 
 def _move(
-    old: Connection, new: Connection, engine: Engine, keys: Sequence[bytes] | None, tell: Tell
+    old: Connection,
+    new: Connection,
+    engine: Engine,
+    keys: Sequence[bytes] | None,
+    tell: Tell,
+    *,
+    company: str,
 ) -> Moved:
-    _refuse_full(new)
+    _refuse_full(new, company)
     counts: dict[str, int] = {}
     for table in moved_tables():
         counts[table.name] = _copy(old, new, table)
@@ -101,12 +111,13 @@ def moved_tables() -> list[sa.Table]:
     return [table for table in metadata.sorted_tables if table.name not in _OF_WORKERS]
 
 
-def _refuse_full(new: Connection) -> None:
+def _refuse_full(new: Connection, company: str) -> None:
     for table in moved_tables():
         if new.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first():
             raise ConfigError(
-                f"The target database is not empty ({table.name} has rows): nothing was moved. "
-                "Give an empty one, `CREATE DATABASE name;`."
+                f"The company {company!r} in the target database is not empty ({table.name} has "
+                "rows): nothing was moved. Give it another id with SWARM_COMPANY, or name an empty "
+                "database, `CREATE DATABASE name;`."
             )
 
 
@@ -131,7 +142,10 @@ def _batches(rows: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _count_on(new: Connection, table: sa.Table) -> None:
-    """Let the table number its next row after those that came with a number."""
+    """Let the table number its next row after those that came with a number.
+
+    All companies draw from one row of numbers, so it is only ever drawn from, never set back.
+    """
     column = table.autoincrement_column
     if column is None:
         return
@@ -139,11 +153,12 @@ def _count_on(new: Connection, table: sa.Table) -> None:
     sequence = new.execute(_SEQUENCE, name).scalar()
     highest = new.execute(sa.select(sa.func.max(column))).scalar()
     if sequence is not None and highest is not None:
-        new.execute(_SET, {"sequence": sequence, "highest": highest})
+        drawn = new.execute(_DRAW, {"sequence": sequence, "count": 1}).scalar_one()
+        new.execute(_DRAW, {"sequence": sequence, "count": max(highest - drawn, 0)})
 
 
 _SEQUENCE = sa.text("SELECT pg_get_serial_sequence(:of_table, :of_column)")
-_SET = sa.text("SELECT setval(CAST(:sequence AS regclass), :highest)")
+_DRAW = sa.text("SELECT max(nextval(CAST(:sequence AS regclass))) FROM generate_series(1, :count)")
 _SUMS = (
     sa.select(sa.func.sum(ledger.c.cost_pico), sa.func.sum(ledger.c.reserved_pico)),
     sa.select(sa.func.sum(budgets.c.spent_pico), sa.func.sum(budgets.c.reserved_pico)),

@@ -28,6 +28,7 @@ from swarm.store.chain import (
     head_of,
     link_of,
 )
+from swarm.store.prepared import Prepared
 from swarm.store.tables import audit, audit_heads
 
 LONGEST_LINE = 64 * 2**20
@@ -80,7 +81,7 @@ class AuditChain:
             body: The facts; no secrets, since rows are never deleted.
         """
         _lock(connection)
-        last = connection.execute(_LAST).first()
+        last = _LAST.first(connection, {})
         link = Link(
             seq=1 if last is None else last.seq + 1,
             at=iso(self._clock.now()),
@@ -94,7 +95,7 @@ class AuditChain:
             hash="",
         )
         link = link._replace(hash=link.digest())
-        connection.execute(_INSERT, link._asdict())
+        _INSERT.run(connection, link._asdict())
         if self._key is not None and link.seq % self._every == 0:
             connection.execute(_INSERT_HEAD, Head.signed(link, self._key)._asdict())
         return link.seq
@@ -267,9 +268,13 @@ def _optional(text: str | None) -> str | None:
     return None if text is None else plain_text(text)
 
 
-_LOCK = sa.text(f"SELECT pg_advisory_xact_lock({_POSTGRES_LOCK})")
-_LAST = sa.select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
-_INSERT = audit.insert()
+# One number for each company: a chain that grows holds up no other's.
+_LOCK = sa.text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(current_setting('swarm.company'), "
+    f"{_POSTGRES_LOCK}))"
+)
+_LAST = Prepared(sa.select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1))
+_INSERT = Prepared(audit.insert())
 _INSERT_HEAD = audit_heads.insert()
 _columns = [audit.c[name] for name in Link._fields]
 _head_columns = [audit_heads.c[name] for name in Head._fields]

@@ -17,7 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from swarm.core.errors import ConfigError, Unavailable
 from swarm.store import postgres
+from swarm.store.companies import MAIN, checked
 from swarm.store.subseconds import teach_subseconds
+from swarm.store.turns import Turns
 from swarm.store.writer import Writer
 
 log = structlog.get_logger("swarm.store")
@@ -47,25 +49,40 @@ class Store:
     in its own savepoint: units stay atomic, and a hundred orders in flight share a disk flush.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, company: str = MAIN) -> None:
+        """Take where it is; nothing is opened yet.
+
+        Args:
+            url: SQLAlchemy address.
+            company: Whose rows it is about, on a Postgres of many; a SQLite file holds one.
+
+        Raises:
+            ConfigError: One of the two is none.
+        """
+        self.company = checked(company)
         self.url = postgres.url_of(url)
         self.is_sqlite = url.startswith("sqlite")
         self.tag = f"swarm-{secrets.token_hex(8)}"
         """Names the connections of this process on a server, so that a stalled one's can be ended."""
         self.engine = self._make_engine()
-        self._writer = Writer(self.engine, begin=self._begin, explain=_explained)
+        self._writer = Writer(
+            self.engine, begin=self._begin, explain=_explained, turns=self._turns()
+        )
         self._readers: ThreadPoolExecutor | None = None
+        self._shared: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
     def _make_engine(self) -> Engine:
         if not self.is_sqlite:
-            return postgres.make_engine(self.url, tag=self.tag)
+            return postgres.make_engine(self.url, tag=self.tag, company=self.company)
         teach_subseconds()
         engine = sa.create_engine(
             self.url,
             connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
             pool_size=20,
             max_overflow=20,
+            # The same few again and again: each keeps the schema and pages of its own.
+            pool_use_lifo=True,
         )
         sa.event.listen(engine, "connect", _prepare_sqlite)
         return engine
@@ -149,6 +166,11 @@ class Store:
         self._writer.close()
         self.engine.dispose()
 
+    def _turns(self) -> Turns | None:
+        """Return where writers of several processes stand in line."""
+        path = self.engine.url.database if self.is_sqlite else None
+        return Turns(Path(path)) if path and path != ":memory:" else None
+
     def _begin(self, connection: Connection) -> None:
         # The driver would begin only at the first change; reads before it could then be stale.
         if self.is_sqlite:
@@ -159,7 +181,13 @@ class Store:
             return _explained(error)
         return postgres.explained(error, self.engine.url)
 
+    def read_with(self, readers: ThreadPoolExecutor) -> None:
+        """Read on the caller's threads, which many companies of one process share."""
+        self._shared = readers
+
     def _reading(self) -> ThreadPoolExecutor:
+        if self._shared is not None:
+            return self._shared
         with self._lock:
             if self._readers is None:
                 self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="swarm-reader")

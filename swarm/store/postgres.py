@@ -4,8 +4,9 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
@@ -61,6 +62,18 @@ def shown(address: str) -> str:
     return f"{url.database or 'postgres'} at {host}{port}"
 
 
+def same_database(one: str, other: str) -> bool:
+    """Say whether two addresses name one Postgres database, by whichever user.
+
+    Their hosts may differ: one may lead past a pooler.
+    """
+    try:
+        urls = [make_url(url_of(address)) for address in (one, other)]
+    except (ArgumentError, ConfigError):
+        return False
+    return urls[0].database == urls[1].database and {u.drivername for u in urls} == {DRIVER}
+
+
 def password_of(address: str) -> str | None:
     """Return the password in an address, so that it can be kept out of logs."""
     try:
@@ -70,12 +83,16 @@ def password_of(address: str) -> str | None:
     return str(password) if password else None
 
 
-def make_engine(address: str, *, tag: str) -> Engine:
+def make_engine(address: str, *, tag: str, company: str) -> Engine:
     """Return connections to a Postgres; none is opened yet.
+
+    Each of their transactions begins with whose rows it may see (`store.companies`). One that
+    commits every statement by itself cannot, and sees nothing: see `settle`.
 
     Args:
         address: As `url_of` returned it.
         tag: Names this process's connections on the server.
+        company: Id of the company, already checked.
 
     Raises:
         ConfigError: The driver is not installed, or it is another database.
@@ -88,7 +105,7 @@ def make_engine(address: str, *, tag: str) -> Engine:
         )
     if find_spec("psycopg") is None:
         raise ConfigError("Postgres needs the package 'psycopg': pip install 'swarm[postgres]'")
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         connect_args={
             "application_name": tag,
@@ -103,6 +120,46 @@ def make_engine(address: str, *, tag: str) -> Engine:
         max_overflow=OVERFLOW,
         pool_pre_ping=True,
     )
+    sa.event.listen(engine, "begin", partial(_name_company, f"SET LOCAL {_of_company(company)}"))
+    return engine
+
+
+def _name_company(statement: str, connection: Connection) -> None:
+    """Say whose transaction it is, before anything else is said in it.
+
+    `SET` is no query to the server, so that the isolation of the transaction can be set after it.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    if driver.autocommit:
+        return
+    try:
+        with driver.cursor() as cursor:
+            cursor.execute(statement)
+    except connection.dialect.loaded_dbapi.Error as error:
+        # Beside SQLAlchemy's own way to the driver, so its words for what went wrong are given here.
+        is_lost = connection.dialect.is_disconnect(error, driver, None)
+        if is_lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            connection.dialect.loaded_dbapi.Error,
+            connection_invalidated=is_lost,
+            dialect=connection.dialect,
+        ) from error
+
+
+def settle(connection: Connection, company: str) -> None:
+    """Say for all that is to come whose rows a connection may see.
+
+    For one that commits each statement by itself, and that no pool hands to others afterwards.
+    """
+    connection.exec_driver_sql(f"SET {_of_company(company)}")
+
+
+def _of_company(company: str) -> str:
+    return f"swarm.company = '{company}'"
 
 
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -199,7 +256,10 @@ def explained(error: BaseException, url: URL) -> BaseException:
             said = meaning.format(user=url.username, database=url.database)
             return ConfigError(f"The database server of {where} was reached, but {said}.")
     if state == "42501":
-        return ConfigError(f"The user {url.username} may not do that in {where}: {text}")
+        return ConfigError(
+            f"The user {url.username} may not do that in {where}: {text}. `swarm db upgrade` with "
+            "SWARM_DATABASE_OWNER_URL set gives it the rights it needs."
+        )
     if state.startswith("53"):
         why = {"53100": "its disk is full", "53300": "it takes no more connections"}
         return Unavailable(f"The database {where} is out of room: {why.get(state, text)}.")

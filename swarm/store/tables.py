@@ -897,6 +897,10 @@ class CustomerTurnRow(SQLModel, table=True):
     text: str = Field(sa_column=Column(Text, nullable=False))
     order_id: str | None = None
     """The order that answers it, or that it answers; None while it waits for one."""
+    files: str = Field(default="[]", sa_column=Column(Text, server_default="[]", nullable=False))
+    """JSON list of the files that came with it: `name`, `path` and `bytes` of each."""
+    note: str | None = None
+    """Names of the voice notes that it was spoken in, as their lines of the ledger stand under."""
 
 
 class HandoverRow(SQLModel, table=True):
@@ -934,6 +938,10 @@ class HandoverRow(SQLModel, table=True):
     asked_at: str
     touched_at: str
     """When a human last acted on it."""
+    shown_at: str | None = None
+    """When it first reached a human."""
+    answered_at: str | None = None
+    """When a human first wrote to the customer."""
     taken_by: str | None = None
     closed_at: str | None = None
     closed_by: str | None = None

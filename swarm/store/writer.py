@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from swarm.store.lanes import Lanes
+from swarm.store.turns import Turns
 
 T = TypeVar("T")
 Unit: TypeAlias = tuple[Callable[[Connection], Any], Future[Any]]
@@ -33,6 +35,7 @@ class Writer:
         *,
         begin: Callable[[Connection], None],
         explain: Callable[[BaseException], BaseException],
+        turns: Turns | None = None,
     ) -> None:
         """Take what to write with.
 
@@ -40,7 +43,9 @@ class Writer:
             engine: Gives the one connection.
             begin: Takes the write lock.
             explain: Turns the failure of a whole group into what its waiters are told.
+            turns: Puts the writers of several processes in line; None where there is one.
         """
+        self._turns = turns
         self._engine = engine
         self._begin = begin
         self._explain = explain
@@ -62,6 +67,8 @@ class Writer:
                 )
                 self._thread.start()
             self._lanes.put((work, future), is_urgent=is_urgent)
+            if is_urgent and self._turns is not None:
+                self._turns.press()
         return future
 
     def close(self) -> None:
@@ -93,6 +100,8 @@ class Writer:
                     future.set_result(result)
         if connection is not None:
             connection.close()
+        if self._turns is not None:
+            self._turns.close()
 
     def _commit(
         self, connection: Connection, group: list[Unit], lanes: Lanes[Unit]
@@ -100,18 +109,24 @@ class Writer:
         """Commit units together, beginning with the first of `group`, which takes in the others."""
         results: list[tuple[Future[Any], Any]] = []
         unit: Unit | None = group[0]
-        with connection.begin():
+        turn = nullcontext() if self._turns is None else self._turns.mine()
+        with turn, connection.begin():
             self._begin(connection)
             until, is_pressing = time.monotonic() + GROUP_S, False
             while unit is not None:
                 _run_unit(connection, unit, results)
-                is_pressing = is_pressing or lanes.has_urgent or time.monotonic() > until
+                is_pressing = is_pressing or self._is_pressing(lanes, until)
                 unit = None
                 if len(group) < GROUP_SIZE:
                     unit = lanes.take_urgent() if is_pressing else lanes.take()
                 if unit is not None:
                     group.append(unit)
         return results
+
+    def _is_pressing(self, lanes: Lanes[Unit], until: float) -> bool:
+        if lanes.has_urgent or time.monotonic() > until:
+            return True
+        return self._turns is not None and self._turns.is_pressed
 
 
 def _run_unit(connection: Connection, unit: Unit, results: list[tuple[Future[Any], Any]]) -> None:
