@@ -5,11 +5,9 @@ Only public names of `dbos` are used, and none of its steps: ours are ledger row
 
 import asyncio
 import contextvars
-import json
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +16,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from swarm.core.errors import SwarmError
-from swarm.runtime.dbos_recovery import ALONE, BROKEN, SHARED, UNFINISHED, DbosRecovery
+from swarm.runtime import home_deaths
+from swarm.runtime.dbos_recovery import ALONE, BROKEN, QUEUE, SHARED, UNFINISHED, DbosRecovery
+from swarm.runtime.dbos_setup import json_serializer, silence
 from swarm.runtime.engine import SEGMENT, Argument, Lanes, Workflow
+from swarm.store import companies
 from swarm.store.database import Store
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ log = structlog.get_logger("swarm.engine")
 
 # Changed only when a running segment could not be run again from its start by newer code.
 WORK_VERSION = "1"
-QUEUE = "orders"
-"""The queue of a SQLite home; on Postgres it is `dbos_recovery.SHARED`."""
 NEW_ORDER, DECIDED = 10, 1
 """Priorities in the queue; the lower goes first."""
 FREE_LANE = 8
@@ -100,16 +99,32 @@ class DbosEngine:
         self._running: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Task[None] | None = None
         self._starting: set[asyncio.Future[Any]] = set()
+        self._rest_s = REST_S
+        self._at_rest: Callable[[], None] | None = None
+        self._after_death: Callable[[str], object] | None = None
+        self._has_begun = False
+        self._has_suspects = not store.is_sqlite
 
     def prepare(self) -> None:
         """Create or upgrade the engine's tables."""
+        if not self._store.is_sqlite:
+            self.prepare_shared(self._store, role=None)
+            return
         from dbos import DBOS
 
-        _silence()
+        silence()
         DBOS.migrate(self._store.url)
-        client = self._known_client()
-        if self._store.is_sqlite and not client.list_workflows(limit=1, load_input=False):
+        if not self._known_client().list_workflows(limit=1, load_input=False):
             self._store.write(lambda c: _note_quiet_at(_rung(c), c))
+
+    def prepare_shared(self, owner: Store, *, role: str | None) -> None:
+        """Create or upgrade the tables of every company of a Postgres, and of this one."""
+        from dbos import DBOS
+
+        silence()
+        for company in {*owner.read(companies.known), self._store.company}:
+            schema = companies.engine_schema(company)
+            DBOS.migrate(owner.url, schema=schema, application_role=role)
 
     def enqueue(
         self,
@@ -123,7 +138,7 @@ class DbosEngine:
         """Enqueue in the caller's transaction, for whichever worker is the newest."""
         options: EnqueueOptions = {
             "workflow_name": workflow,
-            "queue_name": QUEUE if self._store.is_sqlite else SHARED,
+            "queue_name": self._queue,
             "workflow_id": workflow_id,
             "priority": DECIDED if is_urgent else NEW_ORDER,
         }
@@ -136,7 +151,8 @@ class DbosEngine:
     async def start(self, workflows: Mapping[str, Workflow]) -> None:
         """Take up what this executor left, and whatever is enqueued from now on."""
         self._functions = workflows
-        if not self._may_rest or not await self._store.aread(_is_quiet):
+        is_needed = self._at_rest is not None or not self._may_rest
+        if is_needed or not await self._store.aread(is_quiet):
             await self._launch()
         if self._may_rest:
             self._listener = asyncio.create_task(self._listen())
@@ -149,6 +165,8 @@ class DbosEngine:
                     await self._until_bell()
                     await self._launch()
                 await self._until_quiet()
+                if self._at_rest is not None:
+                    return self._at_rest()
                 await self._halt()
             except Exception:
                 log.exception("the engine broke and begins again")
@@ -160,7 +178,7 @@ class DbosEngine:
         with self._store.engine.connect() as connection:
             while True:
                 # Most often another process enqueues: its commit is no event of this loop.
-                if not _is_quiet(connection):
+                if not is_quiet(connection):
                     return
                 await asyncio.sleep(LISTEN_S)
 
@@ -169,10 +187,10 @@ class DbosEngine:
         loop = asyncio.get_running_loop()
         since = loop.time()
         while True:
-            await asyncio.sleep(min(1.0, REST_S))
+            await asyncio.sleep(min(1.0, self._rest_s))
             if self._running:
                 since = loop.time()
-            elif loop.time() - since >= REST_S:
+            elif loop.time() - since >= self._rest_s:
                 if await self._note_quiet():
                     return
                 since = loop.time()
@@ -183,14 +201,18 @@ class DbosEngine:
         Where that fails or is given up halfway, `_halt` clears up.
         """
         self._dbos = dbos = (await asyncio.to_thread(import_module, "dbos")).DBOS
-        _silence()
+        silence()
         self._is_halting = False
+        if self._store.is_sqlite:
+            await asyncio.to_thread(self._look_back)
         config: DBOSConfig = {
             "name": "swarm",
             "system_database_engine": self._store.engine,
+            # SQLite knows no schemas, and takes no notice.
+            "dbos_system_schema": companies.engine_schema(self._store.company),
             "executor_id": self._executor_id,
             "application_version": WORK_VERSION,
-            "serializer": _json_serializer(),
+            "serializer": json_serializer(),
             "log_level": "CRITICAL",
             "enable_otlp": False,
             "max_executor_threads": THREADS,
@@ -210,12 +232,25 @@ class DbosEngine:
         await dbos.set_latest_application_version_async(WORK_VERSION)
         await self._take_over()
 
+    def _look_back(self) -> None:
+        """See to what the last worker of a SQLite home left, where it died."""
+        try:
+            has_died = not self._has_begun and self._store.write(home_deaths.begin)
+            self._has_begun = True
+            if has_died and self._after_death is not None:
+                self._after_death(self._executor_id)
+        except SwarmError as error:
+            log.warning("nobody could look at what was left", reason=str(error))
+        self._has_suspects = self.recovery().has_suspects()
+
     async def _register_queues(self) -> None:
         client = self._known_client()
         if self._store.is_sqlite:
             await client.register_queue_async(
                 QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s
             )
+            if self._has_suspects:
+                await self._register_suspects(client)
             return
         # One row for all workers: a smaller one takes more than it works, and lets it wait.
         await client.register_queue_async(
@@ -226,9 +261,23 @@ class DbosEngine:
             global_concurrency=self._lanes.in_all,
             polling_interval_sec=self._poll_s,
         )
+        await self._register_suspects(client)
+
+    async def _register_suspects(self, client: "DBOSClient") -> None:
         await client.register_queue_async(
             ALONE, global_concurrency=1, polling_interval_sec=self._poll_s
         )
+
+    def after_death(self, act: Callable[[str], object]) -> None:
+        """Let `act` see to what this executor left on a SQLite home, before it is begun again.
+
+        It is called where the last worker was killed, in a thread.
+        """
+        self._after_death = act
+
+    def end_at_rest(self, after_s: float, at_rest: Callable[[], None]) -> None:
+        """Call `at_rest` after so long without work, instead of waiting for more."""
+        self._rest_s, self._at_rest = after_s, at_rest
 
     def be(self, name: str, *, most: int) -> None:
         """Work under a name from the next launch on; no worker takes more than `most` at once."""
@@ -241,7 +290,11 @@ class DbosEngine:
 
     def recovery(self) -> DbosRecovery:
         """Return the way to what dead workers left."""
-        return DbosRecovery(self._known_client(), version=WORK_VERSION)
+        return DbosRecovery(self._known_client(), version=WORK_VERSION, queue=self._queue)
+
+    @property
+    def _queue(self) -> str:
+        return QUEUE if self._store.is_sqlite else SHARED
 
     async def pause(self) -> None:
         """Let go of all that runs, as a stop does; `resume` begins again."""
@@ -276,10 +329,11 @@ class DbosEngine:
         if self._client is None:
             from dbos import DBOSClient
 
-            _silence()
+            silence()
             self._client = DBOSClient(
                 system_database_engine=self._store.engine,
-                serializer=_json_serializer(),
+                dbos_system_schema=companies.engine_schema(self._store.company),
+                serializer=json_serializer(),
                 lazy=True,
                 application_name="swarm",
             )
@@ -300,7 +354,7 @@ class DbosEngine:
             with SetWorkflowID(workflow_id):
                 return await self._dbos.start_workflow_async(self._workflows[workflow], *arguments)
 
-        if not self._store.is_sqlite:
+        if self._has_suspects:
             # Left by a dead worker of a suspect, it was held until its order runs again.
             await asyncio.to_thread(self.recovery().let_go_on, workflow_id)
 
@@ -336,6 +390,7 @@ class DbosEngine:
             await asyncio.wait(self._starting, timeout=STOP_S)
         await self._let_go()
         await self._note_quiet()
+        await self._note_end()
         await self._halt()
 
     async def _let_go(self) -> None:
@@ -377,6 +432,15 @@ class DbosEngine:
             log.warning("the engine could not note that all work is done", error=str(error))
             return False
 
+    async def _note_end(self) -> None:
+        """Note that this worker of a SQLite home was not killed."""
+        if self._dbos is None or not self._store.is_sqlite:
+            return
+        try:
+            await asyncio.to_thread(self._store.write, home_deaths.end)
+        except SwarmError as error:
+            log.warning("the stop could not be noted", reason=str(error))
+
     def _plain(self, name: str, function: Workflow) -> Any:
         """Wrap a bound method, so that the engine sees a function of plain arguments."""
         # On SQLite the queue keeps the limit; a shared one may hand out more than this worker's.
@@ -406,8 +470,8 @@ def _rung(connection: Connection) -> int:
     return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
-def _is_quiet(connection: Connection) -> bool:
-    """Say whether all work was done at a time since which the bell was not rung.
+def is_quiet(connection: Connection) -> bool:
+    """Say whether all work of a SQLite home was done when its bell was rung last.
 
     The other number of the header then holds one more, so that a file without any is not quiet.
     """
@@ -421,34 +485,3 @@ def _note_quiet_at(rung: int, connection: Connection) -> bool:
         return False
     connection.exec_driver_sql(f"PRAGMA application_id={rung + 1}")
     return True
-
-
-@cache
-def _json_serializer() -> Any:
-    """Return a serializer of plain JSON: a pickle in a database is code for whoever can write it."""
-    from dbos import Serializer
-
-    class JsonSerializer(Serializer):
-        def serialize(self, data: Any) -> str:
-            if isinstance(data, BaseException):
-                return json.dumps({"error": f"{type(data).__name__}: {data}"})
-            return json.dumps(data)
-
-        def deserialize(self, serialized_data: str) -> Any:
-            data = json.loads(serialized_data)
-            if isinstance(data, dict) and set(data) == {"error"}:
-                return RuntimeError(data["error"])
-            return data
-
-        def name(self) -> str:
-            return "swarm_json"
-
-    return JsonSerializer()
-
-
-def _silence() -> None:
-    # One of its start-up lines advertises a hosted console, and it would write to stderr itself.
-    logger = logging.getLogger("dbos")
-    logger.setLevel(logging.CRITICAL)
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())

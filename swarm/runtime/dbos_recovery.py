@@ -13,6 +13,8 @@ from swarm.runtime.records import order_of_workflow
 if TYPE_CHECKING:
     from dbos import DBOSClient
 
+QUEUE = "orders"
+"""The queue of a SQLite home."""
 SHARED = "orders-by-lane"
 """The queue of a shared database: parted by whose order it is."""
 ALONE = "suspects"
@@ -49,9 +51,17 @@ class Left:
 class DbosRecovery:
     """Find what is left and put it back in line."""
 
-    def __init__(self, client: "DBOSClient", *, version: str) -> None:
+    def __init__(self, client: "DBOSClient", *, version: str, queue: str = SHARED) -> None:
+        """Take the way to the engine.
+
+        Args:
+            client: Of the database's engine.
+            version: Of the work that this process can do.
+            queue: Where orders stand in line: `SHARED`, or `QUEUE` on a SQLite home.
+        """
         self._client = client
         self._version = version
+        self._queue = queue
 
     def left_by(self, executor_id: str) -> list[Left]:
         """Return what an executor began and did not end."""
@@ -62,6 +72,17 @@ class DbosRecovery:
             load_output=False,
         )
         return [_left(workflow) for workflow in found]
+
+    def has_suspects(self) -> bool:
+        """Say whether work stands apart, whose workers died again and again."""
+        found = self._client.list_workflows(
+            queue_name=[ALONE, HELD],
+            status=list(UNFINISHED),
+            limit=1,
+            load_input=False,
+            load_output=False,
+        )
+        return bool(found)
 
     def stranded(self, versions: Collection[str]) -> list[tuple[str | None, Left]]:
         """Return unfinished work that belongs to other versions than these, with its executor."""
@@ -94,7 +115,7 @@ class DbosRecovery:
         for item in items:
             # Where a living worker waits for a task, nobody would let it go on later.
             is_held = alone and (item.order_id, item.segment) in own
-            queue = _queue(item, alone=is_held)
+            queue = self._queue_of(item, alone=is_held)
             is_plain = item.status in UNFINISHED and (item.version or self._version) in living
             if is_plain:
                 again.setdefault(queue, []).append(item.workflow_id)
@@ -113,6 +134,14 @@ class DbosRecovery:
             queue_partition_key=item.lane if queue == SHARED else None,
         )
 
+    def _queue_of(self, item: Left, *, alone: bool) -> str:
+        if alone:
+            return ALONE if item.is_segment else HELD
+        if not item.is_segment:
+            return INNER
+        # Without a lane it could never be taken from the queue of lanes.
+        return self._queue if item.lane or self._queue != SHARED else INNER
+
     def let_go_on(self, workflow_id: str) -> None:
         """Let a held task go on, since its order runs now."""
         found = self._client.list_workflows(
@@ -124,13 +153,6 @@ class DbosRecovery:
     def drop(self, items: Iterable[Left]) -> None:
         """Forget work for good: its order goes on under another name, if at all."""
         self._client.delete_workflows([item.workflow_id for item in items])
-
-
-def _queue(item: Left, *, alone: bool) -> str:
-    if alone:
-        return ALONE if item.is_segment else HELD
-    # Without a lane it could never be taken from the queue of lanes.
-    return SHARED if item.is_segment and item.lane else INNER
 
 
 def _left(workflow: Any) -> Left:

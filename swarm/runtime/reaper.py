@@ -29,9 +29,12 @@ SWEEP_LOOKS = 5
 """At how many looks once it also asks for work of versions that nobody runs any more."""
 
 
-def lock_of(name: str) -> str:
-    """Name the lock that a worker holds on the server as long as it lives."""
-    return f"swarm worker {name}"
+def lock_of(store: Store, name: str) -> str:
+    """Name the lock that a worker holds on the server as long as it lives.
+
+    Locks are the whole database's, so a company's own ones bear its id.
+    """
+    return f"swarm worker {store.company}/{name}"
 
 
 class RecoverableEngine(Protocol):
@@ -114,7 +117,7 @@ class Reaper:
     def _take_over_dead(self, absent: Absent) -> bool:
         with self._store.engine.begin() as connection:
             # Held to the end: it neither comes back meanwhile, nor is it taken over twice.
-            if not postgres.tried(connection, lock_of(absent.name)):
+            if not postgres.tried(connection, lock_of(self._store, absent.name)):
                 return False
             if not self._store.write(partial(_is_fenced, absent)):
                 return False
@@ -141,11 +144,17 @@ class Reaper:
         if not is_clean:
             verdicts = self._store.write(
                 lambda c: recoveries.judge(
-                    c, segments, blamed=_blamed(left), now_ms=postgres.now_ms(c)
+                    c, segments, blamed=_blamed(left), now_ms=self._now_ms(c)
                 )
             )
         self._hand_on(recovery, left, verdicts)
         return len(left)
+
+    def _now_ms(self, connection: Connection) -> int:
+        if self._store.is_sqlite:
+            # One machine, and one clock.
+            return round(self._clock.now().timestamp() * 1000)
+        return postgres.now_ms(connection)
 
     def _hand_on(
         self, recovery: DbosRecovery, left: Sequence[Left], verdicts: dict[str, Verdict]
@@ -191,7 +200,7 @@ class Reaper:
         if not items or not recovery.is_newest:
             return
         with self._store.engine.begin() as connection:
-            if postgres.tried(connection, "swarm sweep"):
+            if postgres.tried(connection, f"swarm sweep {self._store.company}"):
                 log.warning("work of an older version is taken over", runs=len(items))
                 recovery.hand_back(items, alone=False, living=living)
 

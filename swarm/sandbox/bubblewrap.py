@@ -20,6 +20,7 @@ from swarm.core.errors import ConfigError, ToolError
 from swarm.sandbox.base import CommandResult, Limits, SelfTest
 from swarm.sandbox.cgroup import process_group
 from swarm.sandbox.escape import try_escapes
+from swarm.sandbox.guard import guarded
 from swarm.sandbox.guest import Guest, make, start
 from swarm.sandbox.repository import protected
 
@@ -77,7 +78,9 @@ class BubblewrapSandbox:
         async with AsyncExitStack() as stack:
             git = await stack.enter_async_context(protected(folder))
             first = await stack.enter_async_context(_counted(limits))
-            outer = self._outer(folder, limits, shown, git)
+            # Unsets what nobody ever set: it only names the processes.
+            sign = ["--unsetenv", await stack.enter_async_context(guarded())]
+            outer = [*self._outer(folder, limits, shown, git), *sign]
             process, status = await start(
                 lambda number: [
                     *first, outer[0], "--json-status-fd", str(number), *outer[1:],

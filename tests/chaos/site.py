@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 
@@ -19,6 +19,8 @@ from tests.chaos import jobs
 from tests.chaos.nursery import Child, Nursery
 
 T = TypeVar("T")
+Ground: TypeAlias = Callable[..., "Site"]
+"""Opens a company in a folder, with `api_base` and perhaps `settings`, on one of the databases."""
 
 MODEL = "openai/gpt-4o-mini"
 PATIENCE_S = 100.0

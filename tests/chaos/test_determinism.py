@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from tests.chaos.audit import check_all
-from tests.chaos.nursery import Nursery
 from tests.chaos.script import CALLS, KeyedCompany, jitter
-from tests.chaos.site import Site, within
+from tests.chaos.site import Ground, within
 from tests.servers.provider import ScriptedProvider
 
 CHANCE = {"id", "workspace", "created_at", "delivered_at", "frozen_at"}
@@ -32,35 +31,31 @@ SECONDS = {"wall_s", "working_s", "critical_path_s", "founder_s", "last_at", "as
 
 
 async def test_a_kill_after_any_of_some_steps_changes_nothing(
-    nursery: Nursery, template: Path, tmp_path: Path
+    ground: Ground, tmp_path: Path
 ) -> None:
-    await every_kill(nursery, template, tmp_path, steps=[2, 4, 10, CALLS])
+    await every_kill(ground, tmp_path, steps=[2, 4, 10, CALLS])
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-async def test_a_kill_after_any_step_changes_nothing(
-    nursery: Nursery, template: Path, tmp_path: Path
-) -> None:
+async def test_a_kill_after_any_step_changes_nothing(ground: Ground, tmp_path: Path) -> None:
     for repeat in range(3):
-        await every_kill(nursery, template, tmp_path / f"{repeat}", steps=list(range(1, CALLS + 1)))
+        await every_kill(ground, tmp_path / f"{repeat}", steps=list(range(1, CALLS + 1)))
 
 
-async def every_kill(nursery: Nursery, template: Path, folder: Path, *, steps: list[int]) -> None:
-    undisturbed = await outcome(nursery, template, folder / "whole", kill_at=None)
+async def every_kill(ground: Ground, folder: Path, *, steps: list[int]) -> None:
+    undisturbed = await outcome(ground, folder / "whole", kill_at=None)
     for step in steps:
-        killed = await outcome(nursery, template, folder / f"k{step}", kill_at=step)
+        killed = await outcome(ground, folder / f"k{step}", kill_at=step)
         assert killed == undisturbed, f"killed at request {step}"
 
 
-async def outcome(
-    nursery: Nursery, template: Path, folder: Path, *, kill_at: int | None
-) -> dict[str, Any]:
+async def outcome(ground: Ground, folder: Path, *, kill_at: int | None) -> dict[str, Any]:
     """Work one order, killed once when its request of that number arrives; return what it came to."""
     script = KeyedCompany(jitter(random.Random(kill_at), 0, 0.05))
     async with (
         ScriptedProvider(script) as provider,
-        Site(folder, nursery, template=template, api_base=provider.url) as site,
+        ground(folder, api_base=provider.url) as site,
     ):
         order_id = await site.place(0)
         worker = site.worker()

@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.chaos.audit import (
     Books,
     check_all,
     check_budgets,
+    check_calls,
     check_files,
     check_messages,
     check_orders,
@@ -23,11 +25,12 @@ from tests.chaos.cluster import Cluster, cluster
 from tests.chaos.nursery import Child, Nursery
 from tests.chaos.script import CALLS, KeyedCompany, jitter
 from tests.chaos.site import Site, until, within
-from tests.chaos.test_dedupe import together
+from tests.chaos.test_kill import ACCEPT_S, MANY_MS
 from tests.servers import postgres
 from tests.servers.provider import ScriptedProvider
 
 BESIDE: dict[str, Any] = {"is_front": False}
+IN_HASTE: dict[str, Any] = {"spacing_ms": MANY_MS}
 SIGNED = {"SWARM_BUDGET__SIGN_ABOVE": "0"}
 
 
@@ -164,33 +167,6 @@ async def test_work_of_a_version_that_nobody_runs_any_more_is_finished_by_the_ne
 
 
 @pytest.mark.chaos
-async def test_the_same_update_and_the_same_approval_at_once_act_once(
-    nursery: Nursery, shared: Cluster, tmp_path: Path
-) -> None:
-    script = KeyedCompany(jitter(random.Random(6), 0.0, 0.02))
-    async with (
-        ScriptedProvider(script) as provider,
-        shared.site(tmp_path, nursery, api_base=provider.url, settings=SIGNED) as site,
-    ):
-        update: dict[str, Any] = {"text": "KEY-0000: write it.", "update_id": "u1", "times": 5}
-        doors = [site.child("place", **update) for _ in range(4)]
-        await together(*doors)
-        ids = [order_id for door in doors for order_id in await within(door.event("placed"))]
-        assert len(ids) == 20
-        assert len(set(ids)) == 1
-        worker = site.worker()
-        await site.halted(worker)
-        signing = [site.child("approve", order_id=ids[0], times=5) for _ in range(4)]
-        await together(*signing)
-        said = [result for door in signing for result in await within(door.event("approved"))]
-        assert sorted(said) == sorted([ids[0], *["conflict"] * 19])
-        await site.halted(worker)
-        assert await site.end(worker) == 0
-        assert site.statuses() == {ids[0]: OrderStatus.DELIVERED}
-        assert script.count == CALLS
-
-
-@pytest.mark.chaos
 async def test_a_database_that_goes_away_in_mid_flight_is_waited_for(
     nursery: Nursery, tmp_path: Path
 ) -> None:
@@ -216,6 +192,11 @@ async def test_a_database_that_goes_away_in_mid_flight_is_waited_for(
             assert script.mixed == []
             books = Books(site)
             check_orders(site, books)
+            # What was answered while nothing could be stored is kept until it can, and not asked
+            # for again.
+            check_calls(site, books, provider_calls=script.count)
+            states = Counter(row["state"] for row in books.rows("SELECT state FROM ledger"))
+            assert states == {"used": CALLS * len(site.keys)}, states
             check_budgets(books)
             check_files(site, books)
             check_messages(site, books)
@@ -241,7 +222,9 @@ async def campaign(
         ScriptedProvider(script) as provider,
         shared.site(folder, nursery, api_base=provider.url) as site,
     ):
-        crew = [site.worker(accept_s=0.03), site.worker(**BESIDE), site.worker(**BESIDE)]
+        front = {"accept_s": ACCEPT_S, **IN_HASTE}
+        beside = {**BESIDE, **IN_HASTE}
+        crew = [site.worker(**front), site.worker(**beside), site.worker(**beside)]
         for number in range(kills):
             due = max(round(orders * (number + 1) / kills), 1)
             for order in range(len(site.keys), due):
@@ -249,7 +232,7 @@ async def campaign(
             await within(_some_work(site, script, crew, rng))
             place = rng.randrange(len(crew))
             await site.end(crew[place], signal.SIGKILL)
-            crew[place] = site.worker(accept_s=0.03) if place == 0 else site.worker(**BESIDE)
+            crew[place] = site.worker(**(beside if place else front))
         await site.halted(crew[0])
         for worker in crew:
             assert await site.end(worker) == 0, site.shown()
