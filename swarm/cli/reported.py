@@ -17,19 +17,22 @@ from swarm.ledger.reports import sums
 from swarm.ledger.reports.build import Setting
 from swarm.ledger.reports.build import report as build
 from swarm.ledger.reports.document import (
+    FarmDocument,
     MarginDocument,
     ReportDocument,
     RepricedDocument,
     ShockDocument,
     as_json,
 )
-from swarm.ledger.reports.others import founder_part, hosting_part
+from swarm.ledger.reports.others import founder_part, has_farm, hosting_part
 from swarm.ledger.reports.period import Period, chosen
 from swarm.ledger.reports.shock import parse, shocked
-from swarm.settings import Environment
+from swarm.settings import Environment, Settings
 from swarm.settings import load as read_settings
 from swarm.store import schema
 from swarm.store.database import Store, sqlite_url
+
+_MACHINE = "swarm.cli.farm_opened:machine"
 
 
 def report(
@@ -81,7 +84,7 @@ def books(environment: Environment) -> Iterator[Store]:
     url = environment.database_url
     if environment.settings.database_url is None and not (environment.home / "swarm.db").exists():
         raise ConfigError(f"There is no company in {environment.home} yet: run `swarm init`.")
-    store = Store(url)
+    store = Store(url, company=environment.settings.company)
     try:
         schema.check(store)
         yield store
@@ -105,7 +108,19 @@ def _setting(connection: Connection, environment: Environment, period: Period) -
             connection, period, config=settings.founder_time, currency=settings.currency
         ),
         hosting=hosting_part(connection, period, now=SystemClock().now()),
+        farm=_farm(connection, settings, period),
     )
+
+
+def _farm(connection: Connection, settings: Settings, period: Period) -> FarmDocument | None:
+    """Return the costs of this home's farm; its bills and prices are imported for one alone."""
+    if not has_farm(connection):
+        return None
+    farm_part, machine = load("swarm.ledger.reports.farm:farm_part"), load(_MACHINE)
+    found: FarmDocument | None = farm_part(
+        connection, period, now=SystemClock().now(), machine=machine(settings)
+    )
+    return found
 
 
 def _shock(

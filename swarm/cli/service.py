@@ -1,10 +1,13 @@
 """Create the company, and keep it working."""
 
 import asyncio
+import ctypes
+import gc
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,13 +17,21 @@ from sqlalchemy.engine import Connection
 from swarm.app import App, build
 from swarm.channels.base import Channel
 from swarm.channels.registry import CHANNELS
+from swarm.cli.lazy import load as load_part
 from swarm.cli.opened import opened
 from swarm.cli.terminal import say, show_json, tell
 from swarm.cli.waiting import STOPPING, stopped_by_signals
+from swarm.cli.works import set_up_apart
 from swarm.core.errors import InvalidInput
+from swarm.runtime.doorman_watch import Watch
+from swarm.runtime.doorman_worker import Command
 from swarm.runtime.people import PersonRole
 from swarm.runtime.worker_config import WorkerConfig
 from swarm.settings import FILE, load
+
+Work = Callable[..., Awaitable[None]]
+AT_WORK = 4
+"""Companies of one process whose orders are worked at the same time."""
 
 
 def init(*, as_json: bool) -> None:
@@ -59,15 +70,40 @@ def founder_code(app: App) -> str:
     return app.store.write(work) if app.remote_names else ""
 
 
-def up(*, no_work: bool = False) -> None:
+def up(*, no_work: bool = False, companies: str | None = None, at_work: int = AT_WORK) -> None:
     """Work orders and listen to the channels until a signal comes.
 
     The end of standard input is no signal: the console channel then hears nothing more, and the
     rest goes on as a service.
+
+    Raises:
+        InvalidInput: Both `no_work` and `companies` are given.
     """
+    if companies is not None:
+        if no_work:
+            raise InvalidInput(
+                "--companies listens for SQLite homes, which --no-work cannot serve."
+            )
+        load_part("swarm.cli.companies:up")(Path(companies), at_work=at_work)
+        return
     own = {"takes_orders": False} if no_work else {}
-    with opened(is_made=True, waits=True, worker=own) as app:
-        _serve(app, _channels(app))
+    with opened(is_made=True, waits=True, worker=own, set_up=set_up_apart) as app:
+        if app.works_apart:
+            _open_door(app, _channels(app))
+        else:
+            _serve(app, _channels(app))
+
+
+def _open_door(app: App, channels: Mapping[str, Channel]) -> None:
+    """Listen, and have orders worked in a process of their own."""
+    watch = Watch()
+    doorman = app.doorman(channels, command=Command(), watch=watch)
+
+    async def listen(until: asyncio.Event, *, ready: Callable[[], None]) -> None:
+        async with watch.running():
+            await doorman.run(until, ready=ready)
+
+    _run(app, channels, listen)
 
 
 def worker(*, name: str | None, concurrency: int | None) -> None:
@@ -108,26 +144,48 @@ def _channels(app: App) -> dict[str, Channel]:
 
 
 def _serve(app: App, channels: Mapping[str, Channel]) -> None:
+    _run(app, channels, app.worker(channels).run)
+
+
+def _run(app: App, channels: Mapping[str, Channel], work: Work) -> None:
     # No server is asked for its models yet: a start connects to nothing.
-    sentence = app.model_sentence
-    work = app.worker(channels)
-    tell(sentence)
+    tell(app.model_sentence)
     heard = _heard(channels)
+    acts = "works" if app.settings.worker.takes_orders else "takes no orders itself"
+    serve(
+        work,
+        told=lambda: (
+            f"Swarm {acts} in {app.home} (process {os.getpid()}), {heard}. Ctrl-C stops it."
+        ),
+    )
+
+
+def serve(work: Work, *, told: Callable[[], str]) -> None:
+    """Run what listens until a signal comes; `told` says what, once it does."""
 
     def ready() -> None:
-        acts = "works" if app.settings.worker.takes_orders else "takes no orders itself"
-        tell(f"Swarm {acts} in {app.home} (process {os.getpid()}), {heard}. Ctrl-C stops it.")
+        settle()
+        tell(told())
 
-    async def serve() -> None:
+    async def until_told() -> None:
         stop = asyncio.Event()
         with stopped_by_signals(stop):
             notice = asyncio.create_task(_say_stopping(stop))
             try:
-                await work.run(stop, ready=ready)
+                await work(stop, ready=ready)
             finally:
                 notice.cancel()
 
-    asyncio.run(serve())
+    asyncio.run(until_told())
+
+
+def settle() -> None:
+    """Give back what only the start needed, and look no more through what stays."""
+    gc.collect()
+    gc.freeze()
+    # Only glibc keeps what was freed for itself until it is told.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _heard(channels: Mapping[str, Channel]) -> str:

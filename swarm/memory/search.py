@@ -19,6 +19,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from swarm.memory.base import Viewer
 from swarm.memory.rows import LIVE, TRAITS, reaches, sight, visible
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import memories
 
 BY_TERM = 30
@@ -152,8 +153,7 @@ class SqliteText:
 
     def number(self, connection: Connection) -> int | None:
         """Return one more than the highest number; SQLite has one writer at a time."""
-        highest = connection.execute(sa.select(sa.func.max(memories.c.number))).scalar()
-        return int(highest or 0) + 1
+        return int(_HIGHEST.scalar(connection, {}) or 0) + 1
 
     def prepare_to_forget(self, connection: Connection) -> None:
         """Have freed pages overwritten with zeros; not every build of SQLite does by itself."""
@@ -168,6 +168,7 @@ class SqliteText:
         store.read(lambda c: c.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all())
 
 
+_HIGHEST = Prepared(sa.select(sa.func.max(memories.c.number)))
 # One value, however many numbers: a hundred parameters would take longer than their rows.
 _is_listed = memories.c.number.in_(
     sa.select(sa.column("value")).select_from(

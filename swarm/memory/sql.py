@@ -32,6 +32,7 @@ from swarm.memory.rules import Claim
 from swarm.memory.search import full_text
 from swarm.memory.shown import age
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import memories, memory_vectors
 
 _OWNER = Viewer("", is_owner=True)
@@ -92,14 +93,14 @@ class SqlMemory:
         )
 
         def work(connection: Connection) -> MemoryItem:
-            known = None if key is None else _first(connection, memories.c.key == key)
-            return known or self._add(connection, item)
+            known = None if key is None else _OF_KEY.first(connection, {"of_key": key})
+            return item_of(known) if known is not None else self._add(connection, item)
 
         return self._store.write(work) if within is None else work(within)
 
     def _add(self, connection: Connection, item: MemoryItem) -> MemoryItem:
         number = self._index.number(connection)
-        connection.execute(memories.insert().values(**values_of(item), number=number))
+        _INSERT.run(connection, {**values_of(item), "number": number})
         return _settled(connection, item)
 
     def recall(
@@ -264,6 +265,10 @@ class SqlMemory:
         newest = query.order_by(memories.c.observed_at.desc(), memories.c.id).limit(limit)
         values = sight(viewer, self._clock.now())
         return [item_of(row) for row in self._store.read(lambda c: c.execute(newest, values).all())]
+
+
+_OF_KEY = Prepared(sa.select(memories).where(memories.c.key == sa.bindparam("of_key")))
+_INSERT = Prepared(memories.insert())
 
 
 def _settled(connection: Connection, item: MemoryItem) -> MemoryItem:

@@ -50,9 +50,9 @@ class Chat:
         self._customers = CustomersDesk(desks)
 
     def is_welcome(self, connection: Connection, message: InboundMessage) -> bool:
-        """Return whether a person's files are to be fetched; no customer's are."""
+        """Return whether a person's files are to be fetched."""
         if is_for_customers(message.channel):
-            return False
+            return self._customers.may_bring(connection, message)
         person = self.desks.people.find(connection, message.channel, message.sender_id)
         is_open = message.is_private or message.chat_id in self.desks.groups
         return person is not None and person.may(Right.ORDER) and is_open

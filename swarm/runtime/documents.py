@@ -46,6 +46,7 @@ from swarm.ledger.hosting.attribution import hosting_of_order
 from swarm.ledger.receipt import Sheet, receipt
 from swarm.runtime import records
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import (
     artifacts,
     asks,
@@ -187,11 +188,9 @@ class Documents:
             done = records.task_states(connection, order_id)
             known = {t: s for t, s in done.items() if t in state.tasks and s.attempts}
             state = state.model_copy(update={"tasks": {**state.tasks, **known}})
-        asked = connection.execute(sa.select(asks).where(asks.c.order_id == order_id)).all()
-        lines = connection.execute(sa.select(*_LINES).where(ledger.c.order_id == order_id)).all()
-        files = connection.execute(
-            sa.select(artifacts).where(artifacts.c.order_id == order_id).order_by(artifacts.c.path)
-        ).all()
+        key = {"of_order": order_id}
+        asked, lines = _ASKS.all(connection, key), _LINES.all(connection, key)
+        files = _ARTIFACTS.all(connection, key)
         created_at = parse_iso(row.created_at)
         return OrderDocument(
             id=row.id,
@@ -219,10 +218,7 @@ class Documents:
     def _sheet(
         self, connection: Connection, row: Any, state: OrderState, lines: Sequence[Any]
     ) -> Sheet:
-        tools = connection.execute(
-            sa.select(effects.c.tool).where(effects.c.order_id == row.id).distinct()
-        ).scalars()
-        used = sorted(tools)
+        used = sorted(found.tool for found in _TOOLS.all(connection, {"of_order": row.id}))
         ended_at = _ended_at(connection, row, lines)
         return Sheet(
             rows=lines,
@@ -263,7 +259,21 @@ _ON_PAPER = (
     "delivered_at",
 )
 _HEAVY = ("prompt", "answer", "raw_usage", "parts")
-_LINES = [column for column in ledger.c if column.name not in _HEAVY]
+# Written once: building a statement costs more than running it.
+_ORDER: sa.BindParameter[str] = sa.bindparam("of_order")
+_LINES = Prepared(
+    sa.select(*(column for column in ledger.c if column.name not in _HEAVY)).where(
+        ledger.c.order_id == _ORDER
+    )
+)
+_ASKS = Prepared(sa.select(asks).where(asks.c.order_id == _ORDER))
+_ARTIFACTS = Prepared(
+    sa.select(artifacts).where(artifacts.c.order_id == _ORDER).order_by(artifacts.c.path)
+)
+_TOOLS = Prepared(sa.select(effects.c.tool).where(effects.c.order_id == _ORDER).distinct())
+_METERED_UNTIL = Prepared(
+    sa.select(hosting_usage.c.ended_at).order_by(hosting_usage.c.started_at.desc()).limit(1)
+)
 
 
 def _ended_at(connection: Connection, row: Any, lines: Sequence[Any]) -> datetime | None:
@@ -287,8 +297,7 @@ def _ended_at(connection: Connection, row: Any, lines: Sequence[Any]) -> datetim
 
 
 def _hosting_until(connection: Connection) -> datetime | None:
-    newest = sa.select(hosting_usage.c.ended_at).order_by(hosting_usage.c.started_at.desc())
-    found = connection.execute(newest.limit(1)).scalar()
+    found = _METERED_UNTIL.scalar(connection, {})
     return parse_iso(found) if found else None
 
 

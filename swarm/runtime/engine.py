@@ -6,6 +6,8 @@ from typing import Protocol, TypeAlias
 
 from sqlalchemy.engine import Connection
 
+from swarm.store.database import Store
+
 Argument: TypeAlias = str | int
 Workflow: TypeAlias = Callable[..., Awaitable[None]]
 
@@ -29,6 +31,14 @@ class Engine(Protocol):
 
     def prepare(self) -> None:
         """Create or upgrade the engine's own tables. Running it again changes nothing."""
+
+    def prepare_shared(self, owner: Store, *, role: str | None) -> None:
+        """Create or upgrade the tables of every company of a Postgres, and of this one.
+
+        Args:
+            owner: The database by the role that may do that.
+            role: The role that works on the tables, where it is another one.
+        """
 
     def enqueue(
         self,

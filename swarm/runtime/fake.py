@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy.engine import Connection
 
 from swarm.runtime.engine import Argument, Workflow
+from swarm.store.database import Store
 
 
 class FakeEngine:
@@ -17,6 +18,9 @@ class FakeEngine:
         self._seen: set[str] = set()
 
     def prepare(self) -> None:
+        """Need no tables."""
+
+    def prepare_shared(self, owner: Store, *, role: str | None) -> None:
         """Need no tables."""
 
     def enqueue(

@@ -42,6 +42,7 @@ class Front:
         """Take the desks, the channels, what hears voice notes and who sleeps when; nothing runs yet."""
         queued = asyncio.Event()
         cards = Cards(clock=clock, people=desks.people, documents=desks.documents)
+        self._queued = queued
         self._hearing = Hearing(
             store=store,
             inbox=Inbox(store=store, clock=clock),
@@ -78,6 +79,10 @@ class Front:
     async def hear(self, message: InboundMessage) -> None:
         """Store what was heard; when this returns, the vendor may be told so."""
         await self._hearing.hear(message)
+
+    def wake(self) -> None:
+        """Look for what another process queued."""
+        self._queued.set()
 
     def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return what runs as long as the worker does; each can be begun again."""

@@ -14,9 +14,11 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from swarm.channels.base import Channel
+from swarm.channels.bound import is_for_customers
 from swarm.channels.voice.base import Transcriber, key_of
 from swarm.core.errors import InvalidInput, SwarmError, Transient, Unavailable
 from swarm.core.message import InboundKind, InboundMessage, Signal
+from swarm.runtime import customers_files
 from swarm.runtime import inbox as box
 from swarm.runtime.chat import Chat
 from swarm.runtime.inbox import Inbox
@@ -249,9 +251,22 @@ class Hearing:
         is_welcome = await self._store.aread(lambda c: self._chat.is_welcome(c, message))
         if not is_welcome:
             return message
+        if is_for_customers(message.channel):
+            return await self._of_customer(channel, row_id, message)
         if is_voice:
             return await self._written_down(channel, message)
         return await self._incoming.fetched(channel, row_id, message)
+
+    async def _of_customer(
+        self, channel: Channel, row_id: int, message: InboundMessage
+    ) -> InboundMessage:
+        """Fetch what a customer sent; it is theirs to be told of, whatever it is."""
+        if message.kind is InboundKind.VOICE:
+            assert self._transcriber is not None
+            most = min(channel.capabilities.file_bytes, MAX_VOICE_BYTES)
+            return await customers_files.heard(channel, self._transcriber, message, most=most)
+        service = self._chat.desks.service
+        return await customers_files.brought(service, self._incoming, channel, row_id, message)
 
     async def _written_down(self, channel: Channel, message: InboundMessage) -> InboundMessage:
         """Return a voice note with the words that the engine heard; the sound is not kept."""

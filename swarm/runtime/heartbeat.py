@@ -8,6 +8,7 @@ import asyncio
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol, Self
 
 import structlog
 
@@ -16,6 +17,27 @@ log = structlog.get_logger("swarm.heartbeat")
 FILE = "heartbeat"
 BEAT_S = 10.0
 """Between two touches. One that is older than a few of these belongs to a worker that hangs."""
+
+
+class Life(Protocol):
+    """A sign of life, from entering to leaving."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End."""
+        ...
+
+    async def run(self) -> None:
+        """Give it until cancelled."""
+        ...
 
 
 class Heartbeat:
@@ -29,7 +51,7 @@ class Heartbeat:
         self._path = home / (f"{FILE}.{os.uname().nodename}" if is_shared else FILE)
         self._beat_s = beat_s
 
-    def __enter__(self) -> "Heartbeat":
+    def __enter__(self) -> Self:
         self._path.unlink(missing_ok=True)
         return self
 

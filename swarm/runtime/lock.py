@@ -11,6 +11,9 @@ from types import TracebackType
 from swarm.core.errors import ConfigError
 
 LOOKS, LOOK_S = 10, 0.02
+DYING_S = 5.0
+"""How long to wait for the last of a killed worker's processes, in seconds: each holds the lock until
+the system has taken it apart."""
 MARK = "moved.json"
 """Lies in the home once its company is elsewhere, so that nobody works the old file by mistake."""
 
@@ -38,13 +41,23 @@ class WorkerLock:
         self._fd = fd
         return self
 
+    @property
+    def fd(self) -> int:
+        """Return the open file that holds the lock; a process that inherits it holds it too."""
+        assert self._fd is not None
+        return self._fd
+
     def _take(self, fd: int) -> None:
         """Lock, or raise BlockingIOError. Whoever looks for the holder locks for an instant too."""
-        for _ in range(LOOKS):
+        looks = 0
+        until = time.monotonic() + DYING_S
+        while looks < LOOKS:
             with suppress(BlockingIOError):
                 return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if holder(self._path.parent):
+            pid = holder(self._path.parent)
+            if pid and (_is_there(pid) or time.monotonic() > until):
                 break
+            looks += not pid
             time.sleep(LOOK_S)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -76,6 +89,19 @@ def holder(home: Path) -> int | None:
         return None
     finally:
         os.close(fd)
+
+
+def _is_there(pid: int) -> bool:
+    """Say whether a process lives; one that nobody waited for yet does not."""
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # Somebody else's, or a system that does not tell.
+        return True
+    return state.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def mark(home: Path, *, to: str, at: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from swarm.store.prepared import Prepared
 from swarm.store.tables import ledger, order_notes
 
 HEAD = (
@@ -21,12 +22,7 @@ def noted(connection: Connection, order_id: str, node: str) -> tuple[str, ...]:
     Where the node has asked a model already, only what was said before that: asked again after a
     crash, it reads what it read.
     """
-    query = (
-        sa.select(order_notes.c.text, order_notes.c.at)
-        .where(order_notes.c.order_id == order_id, order_notes.c.taken_at.is_(None))
-        .order_by(order_notes.c.id)
-    )
-    found = connection.execute(query).all()
+    found = _NOTES.all(connection, {"of_order": order_id})
     if not found:
         return ()
     first = connection.execute(
@@ -35,6 +31,13 @@ def noted(connection: Connection, order_id: str, node: str) -> tuple[str, ...]:
         )
     ).scalar()
     return _written([row.text for row in found if first is None or row.at < first])
+
+
+_NOTES = Prepared(
+    sa.select(order_notes.c.text, order_notes.c.at)
+    .where(order_notes.c.order_id == sa.bindparam("of_order"), order_notes.c.taken_at.is_(None))
+    .order_by(order_notes.c.id)
+)
 
 
 def _written(texts: Sequence[str]) -> tuple[str, ...]:

@@ -348,7 +348,8 @@ class Office:
         signer = signer or _at_the_console(by)
 
         def work(connection: Connection) -> None:
-            row = records.find(connection, order_id)
+            # Held: a stop that met another's word at the same moment must not be the one that fails.
+            row = records.find(connection, order_id, is_held=True)
             if OrderStatus(row.status).is_final:
                 raise Conflict(f"{order_id} is already {row.status}.")
             move(

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.message import OutboundKind, OutboundMessage
 from swarm.core.order import OrderState, OrderStatus, Reason
 from swarm.runtime.records import Claimed
+from swarm.store.prepared import Prepared
 from swarm.store.tables import asks, outbox
 
 TERMINAL = "terminal"
@@ -20,6 +21,14 @@ LONG = 3_000
 """A request for a signature of more characters is sent as a file, whole: no platform shows more
 in one message, and nobody signs what was cut."""
 _HEAD = 1_000
+# Written once: building a statement costs more than running it.
+_KNOWN = Prepared(sa.select(outbox.c.id).where(outbox.c.dedupe_key == sa.bindparam("of_key")))
+_INSERT = Prepared(outbox.insert())
+_IS_OPEN = sa.and_(asks.c.order_id == sa.bindparam("of_order"), asks.c.state == "open")
+_OPEN = Prepared(sa.select(asks).where(_IS_OPEN))
+_SIGNATURES = Prepared(
+    sa.select(asks.c.id, asks.c.text).where(_IS_OPEN, asks.c.kind == "signature")
+)
 
 
 def announce(
@@ -58,11 +67,7 @@ def announce(
 
 def long_requests(connection: Connection, order_id: str) -> dict[str, str]:
     """Return the open requests for signatures that are too long for a message, by their ids."""
-    rows = connection.execute(
-        sa.select(asks.c.id, asks.c.text).where(
-            asks.c.order_id == order_id, asks.c.state == "open", asks.c.kind == "signature"
-        )
-    )
+    rows = _SIGNATURES.all(connection, {"of_order": order_id})
     return {row.id: row.text for row in rows if len(row.text) > LONG}
 
 
@@ -94,10 +99,7 @@ def put(
         now: From when on it may go, as an ISO time.
         extra: Further columns of its row.
     """
-    known = connection.execute(
-        sa.select(outbox.c.id).where(outbox.c.dedupe_key == dedupe_key)
-    ).first()
-    if known is None:
+    if _KNOWN.first(connection, {"of_key": dedupe_key}) is None:
         columns = {
             "order_id": message.order_id,
             "channel": message.channel,
@@ -119,7 +121,7 @@ def put(
             "created_at": now,
         }
         values = {"dedupe_key": dedupe_key} | columns | dict(extra or {})
-        connection.execute(outbox.insert().values(**values))
+        _INSERT.run(connection, values)
 
 
 def written_buttons(message: OutboundMessage) -> str:
@@ -151,9 +153,7 @@ def _text(
     state: OrderState,
 ) -> str:
     if status is OrderStatus.WAITING:
-        rows = connection.execute(
-            sa.select(asks).where(asks.c.order_id == order_id, asks.c.state == "open")
-        ).all()
+        rows = _OPEN.all(connection, {"of_order": order_id})
         return "\n\n".join(_ask_text(row) for row in rows)
     if status is OrderStatus.DELIVERED:
         files = [path for task in state.tasks.values() for path in task.files]

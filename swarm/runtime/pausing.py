@@ -13,11 +13,15 @@ from swarm.ledger.book import Caller, CallKey
 from swarm.ledger.metered import Metered
 from swarm.runtime.rates import RateGate
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import meta
 
 KEY = "paused"
 LOOK_S = 0.5
 """How often a worker looks whether another process pressed the button, in seconds."""
+
+
+_PRESSED = Prepared(sa.select(meta.c.value).where(meta.c.key == KEY))
 
 
 class Pause:
@@ -32,8 +36,7 @@ class Pause:
 
     def is_set(self, connection: Connection) -> bool:
         """Return whether the company is paused, as the database says now."""
-        found = connection.execute(sa.select(meta.c.value).where(meta.c.key == KEY)).first()
-        return found is not None
+        return _PRESSED.first(connection, {}) is not None
 
     def press(self, connection: Connection, *, by: str) -> bool:
         """Pause as part of a transaction; False where it was paused already."""
@@ -85,10 +88,9 @@ class PausableMetered(Metered):
         self._pause_button = pause
         self._gate = gate
 
-    async def _ask(self, request: ModelRequest) -> RawAnswer:
+    async def _turn(self, request: ModelRequest) -> None:
         if self._gate is not None:
             await self._gate.turn(request.model)
-        return await super()._ask(request)
 
     async def call(self, key: CallKey, request: ModelRequest, caller: Caller) -> RawAnswer:
         """Wait while the company is paused, then ask as usual."""

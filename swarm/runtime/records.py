@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.errors import Cancelled, ConfigError, NotFound
 from swarm.core.order import OrderState, OrderStatus, TaskState, TaskStatus
 from swarm.core.registry import nearest
+from swarm.store.prepared import Prepared
 from swarm.store.tables import asks, orders, tasks
 
 CUSTOMER_LANES = 8
@@ -83,7 +84,7 @@ def find(connection: Connection, order_id: str, *, is_held: bool = False) -> Any
         NotFound: No such order; the nearest id is named.
     """
     query = _HELD_ORDER if is_held else _ORDER
-    row = connection.execute(query, {"of_order": order_id}).first()
+    row = query.first(connection, {"of_order": order_id})
     if row is None:
         recent = connection.execute(
             sa.select(orders.c.id).order_by(orders.c.created_at.desc()).limit(200)
@@ -98,7 +99,7 @@ def claim(connection: Connection, order_id: str, segment: int, token: str) -> Cl
     A run that claims takes over from any earlier one, which then changes nothing more.
     """
     held = {"of_order": order_id, "in_segment": segment, "owner": token}
-    if connection.execute(_CLAIM, held).rowcount != 1:
+    if _CLAIM.run(connection, held) != 1:
         return None
     row = find(connection, order_id)
     return Claimed(
@@ -122,7 +123,7 @@ def advance(connection: Connection, order: Claimed, **values: Any) -> None:
         Cancelled: The order stopped, or another run holds it.
     """
     held = {"of_order": order.id, "in_segment": order.segment, "held_by": order.token}
-    if connection.execute(_advance(tuple(values)), held | values).rowcount != 1:
+    if _advance(tuple(values)).run(connection, held | values) != 1:
         raise Cancelled("the order is no longer in the hands of this run")
 
 
@@ -130,14 +131,14 @@ def claim_task(
     connection: Connection, order_id: str, segment: int, task_id: str, token: str
 ) -> bool:
     """Take a task into the hands of one run; False where the segment has moved on."""
-    order = connection.execute(_STANDING, {"of_order": order_id}).one()
+    order = _STANDING.one(connection, {"of_order": order_id})
     if order.segment != segment or order.status != OrderStatus.WORKING.value:
         return False
     values = {"segment": segment, "owner": token, "state": _AT_WORK}
     key = {"of_order": order_id, "of_task": task_id}
-    if connection.execute(_CLAIM_TASK, key | values).rowcount == 0:
+    if _CLAIM_TASK.run(connection, key | values) == 0:
         row = {"order_id": order_id, "task_id": task_id, **values}
-        connection.execute(_NEW_TASK, row)
+        _NEW_TASK.run(connection, row)
     return True
 
 
@@ -149,32 +150,32 @@ def save_task(
     Raises:
         Cancelled: Another run holds it, or the order stopped.
     """
-    order = connection.execute(_STANDING, {"of_order": order_id}).one()
+    order = _STANDING.one(connection, {"of_order": order_id})
     held = {"of_order": order_id, "of_task": task_id, "held_by": token}
-    result = connection.execute(_SAVE_TASK, held | {"state": state.model_dump_json()})
-    if result.rowcount != 1 or order.status != OrderStatus.WORKING.value:
+    saved = _SAVE_TASK.run(connection, held | {"state": state.model_dump_json()})
+    if saved != 1 or order.status != OrderStatus.WORKING.value:
         raise Cancelled("the task is no longer in the hands of this run")
 
 
 def task_states(connection: Connection, order_id: str) -> dict[str, TaskState]:
     """Return what the tasks of an order came to so far."""
-    rows = connection.execute(_TASK_STATES, {"of_order": order_id})
+    rows = _TASK_STATES.all(connection, {"of_order": order_id})
     return {row.task_id: TaskState.model_validate_json(row.state) for row in rows}
 
 
 def answers(connection: Connection, order_id: str) -> dict[tuple[str, int], str]:
     """Return the answered asks of an order, by where they were asked."""
-    rows = connection.execute(_ANSWERS, {"of_order": order_id})
+    rows = _ANSWERS.all(connection, {"of_order": order_id})
     return {(row.node, row.seq): row.answer or "" for row in rows}
 
 
 # Written once: building a statement costs more than running it.
 _AT_WORK = TaskState(status=TaskStatus.WORKING).model_dump_json()
 _IS_ORDER = orders.c.id == sa.bindparam("of_order")
-_ORDER = sa.select(orders).where(_IS_ORDER)
-_HELD_ORDER = _ORDER.with_for_update()
-_STANDING = sa.select(orders.c.segment, orders.c.status).where(_IS_ORDER)
-_CLAIM = (
+_ORDER = Prepared(sa.select(orders).where(_IS_ORDER))
+_HELD_ORDER = Prepared(sa.select(orders).where(_IS_ORDER).with_for_update())
+_STANDING = Prepared(sa.select(orders.c.segment, orders.c.status).where(_IS_ORDER))
+_CLAIM = Prepared(
     orders.update()
     .where(
         _IS_ORDER,
@@ -186,29 +187,31 @@ _CLAIM = (
 _IS_TASK = sa.and_(
     tasks.c.order_id == sa.bindparam("of_order"), tasks.c.task_id == sa.bindparam("of_task")
 )
-_CLAIM_TASK = (
+_CLAIM_TASK = Prepared(
     tasks.update()
     .where(_IS_TASK)
     .values({name: sa.bindparam(name) for name in ("segment", "owner", "state")})
 )
-_NEW_TASK = tasks.insert()
-_SAVE_TASK = (
+_NEW_TASK = Prepared(tasks.insert())
+_SAVE_TASK = Prepared(
     tasks.update()
     .where(_IS_TASK, tasks.c.owner == sa.bindparam("held_by"))
     .values(state=sa.bindparam("state"))
 )
-_TASK_STATES = sa.select(tasks.c.task_id, tasks.c.state).where(
-    tasks.c.order_id == sa.bindparam("of_order")
+_TASK_STATES = Prepared(
+    sa.select(tasks.c.task_id, tasks.c.state).where(tasks.c.order_id == sa.bindparam("of_order"))
 )
-_ANSWERS = sa.select(asks.c.node, asks.c.seq, asks.c.answer).where(
-    asks.c.order_id == sa.bindparam("of_order"), asks.c.state == "answered"
+_ANSWERS = Prepared(
+    sa.select(asks.c.node, asks.c.seq, asks.c.answer).where(
+        asks.c.order_id == sa.bindparam("of_order"), asks.c.state == "answered"
+    )
 )
 
 
 @cache
-def _advance(names: tuple[str, ...]) -> sa.Update:
+def _advance(names: tuple[str, ...]) -> Prepared:
     """Return the statement that sets these columns, where a run still holds the order."""
-    return (
+    return Prepared(
         orders.update()
         .where(
             _IS_ORDER,

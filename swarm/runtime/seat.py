@@ -1,6 +1,7 @@
 """The right to work: one worker a home on SQLite; on Postgres many, see `cluster_seat`."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
@@ -40,6 +41,30 @@ class HomeSeat:
     async def __aexit__(self, *_: object) -> None:
         """Unlock the home."""
         self._lock.__exit__(None, None, None)
+
+    @property
+    def fd(self) -> int:
+        """Return the open file whose heirs hold the home too."""
+        return self._lock.fd
+
+    async def watch(self, run: Runs) -> None:
+        """Do nothing: the operating system keeps the lock."""
+        await asyncio.Event().wait()
+
+
+class LentSeat:
+    """The right to work a home, lent by the doorman who holds it: both hold one lock."""
+
+    def __init__(self, fd: int) -> None:
+        """Take the open file of the lock; it is kept from this process's own children."""
+        os.set_inheritable(fd, False)
+
+    async def __aenter__(self) -> Self:
+        """Do nothing: the lock came with the process."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Keep the lock until the process is gone: an heir must not work beside it."""
 
     async def watch(self, run: Runs) -> None:
         """Do nothing: the operating system keeps the lock."""

@@ -1,6 +1,7 @@
 """One segment of an order: from a person's word to the next wait, or to the end."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from swarm.agents.prompt import system_message, user_message
 from swarm.channels.bound import is_for_customers
 from swarm.core import language
 from swarm.core.clock import iso
-from swarm.core.errors import Cancelled, SwarmError
+from swarm.core.errors import Cancelled, SwarmError, Unavailable
 from swarm.core.order import (
     Baseline,
     Forecast,
@@ -32,6 +33,7 @@ from swarm.ledger.hosting.books import write_usage
 from swarm.memory.base import MemoryKind, Viewer
 from swarm.org import briefs, decisions
 from swarm.runtime import outbox, records
+from swarm.runtime.again import until_stored
 from swarm.runtime.company import Company
 from swarm.runtime.embedding import paid_by
 from swarm.runtime.engine import TASK
@@ -50,6 +52,10 @@ BUG = "Something inside Swarm broke; the trace is in the log. `swarm resume` tri
 
 async def run_segment(company: Company, order_id: str, segment: int) -> None:
     """Work one segment to its end. May be run again at any time, by any worker."""
+    await until_stored(partial(_run, company, order_id, segment))
+
+
+async def _run(company: Company, order_id: str, segment: int) -> None:
     token = company.ids.new("r")
     order = await company.store.awrite(lambda c: records.claim(c, order_id, segment, token))
     if order is None:
@@ -69,6 +75,8 @@ async def _work(company: Company, desk: "OrderDesk", order: records.Claimed, seg
         status, reason = standing(await company.order_walk.run(order.state, desk))
     except Cancelled:
         return
+    except Unavailable:
+        raise
     except SwarmError as error:
         reason = reason_of(error)
         is_failed = reason.kind is ReasonKind.WORK

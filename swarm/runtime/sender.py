@@ -16,6 +16,7 @@ from swarm.core.clock import Clock, iso
 from swarm.core.errors import Transient
 from swarm.core.message import Button, OutboundKind, OutboundMessage
 from swarm.ledger.attention import note_result, note_shown
+from swarm.runtime import customers_late, customers_time
 from swarm.runtime import outbox as box
 from swarm.runtime.pace import Pace
 from swarm.runtime.quiet_desk import FOR_GOOD
@@ -169,8 +170,9 @@ class Sender:
         is_meant = (outbox.c.state == "pending", outbox.c.channel == channel)
         # One message that must wait holds its whole chat: what came later would overtake it.
         held = sa.select(outbox.c.chat_id).where(*is_meant, outbox.c.not_before > now)
+        # A long queue is looked through for each message: no texts are read for that.
         rows = connection.execute(
-            sa.select(outbox)
+            sa.select(*_PLACES)
             .where(
                 *is_meant,
                 outbox.c.chat_id.not_in(held),
@@ -183,7 +185,10 @@ class Sender:
         for row in sorted(rows, key=_in_chat):
             heads.setdefault(row.chat_id, row)
         free = [row for chat, row in heads.items() if is_free(chat)]
-        return min(free, key=lambda r: (PRIORITY[OutboundKind(r.kind)], r.id), default=None)
+        found = min(free, key=lambda r: (PRIORITY[OutboundKind(r.kind)], r.id), default=None)
+        if found is None:
+            return None
+        return connection.execute(sa.select(outbox).where(outbox.c.id == found.id)).one()
 
     def _prepare(self, connection: Connection, channel: Channel, row: Any) -> Any:
         """Write a message as its platform takes it, as several rows where it must be cut.
@@ -242,6 +247,8 @@ class Sender:
     def _show(self, connection: Connection, row: Any) -> None:
         """Note when a question or a result reached its person: their minutes count from there."""
         now = self._clock.now()
+        if row.ask_id is not None:
+            customers_time.shown(connection, row.ask_id, at=now, channel=row.channel)
         if row.card == "delivered" and row.part == 0 and row.order_id is not None:
             note_result(connection, row.order_id, at=now, channel=row.channel)
         if row.card != "waiting" and row.ask_id is None:
@@ -264,6 +271,7 @@ class Sender:
             .where(outbox.c.id == row.id)
             .values(state="pending", error=str(error)[:500])
         )
+        customers_late.tell_writer(connection, row, error, now=iso(self._clock.now()))
         if error.retry_after_s is None:
             return
         until = iso(self._clock.now() + timedelta(seconds=error.retry_after_s))
@@ -367,6 +375,10 @@ class _Line:
         finally:
             self._pace.end(row.chat_id)
             self.wake.set()
+
+
+_PLACES = (outbox.c.id, outbox.c.chat_id, outbox.c.kind, outbox.c.place, outbox.c.part)
+"""What says in which order messages go."""
 
 
 def _in_chat(row: Any) -> tuple[bool, int, int]:

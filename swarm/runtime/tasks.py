@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ from swarm.core.errors import (
     SwarmError,
     ToolError,
     Transient,
+    Unavailable,
 )
 from swarm.core.lane import LANE, lane_of
 from swarm.core.mark import Mark
@@ -49,11 +51,13 @@ from swarm.memory.base import Viewer
 from swarm.org import briefs, decisions
 from swarm.org.briefs import MAX_REWORKS
 from swarm.runtime import records
+from swarm.runtime.again import until_stored
 from swarm.runtime.company import Company
 from swarm.runtime.embedding import paid_by
 from swarm.runtime.noted import is_note, noted
 from swarm.runtime.recalling import BEFORE, Remembered, recall_once
 from swarm.sandbox.base import Sandbox
+from swarm.store.prepared import Prepared
 from swarm.store.tables import artifacts, asks
 from swarm.tools.base import Effect, Handoff, Tool, ToolContext
 from swarm.tools.workspace import FileFacts, facts, reading
@@ -84,6 +88,10 @@ class _Setting:
 
 async def run_task(company: Company, order_id: str, segment: int, task_id: str) -> None:
     """Work one task to a result, a wait or a failure, and store it. May be run again at any time."""
+    await until_stored(partial(_run, company, order_id, segment, task_id))
+
+
+async def _run(company: Company, order_id: str, segment: int, task_id: str) -> None:
     token = company.ids.new("r")
     store = company.store
     if not await store.awrite(lambda c: records.claim_task(c, order_id, segment, task_id, token)):
@@ -104,7 +112,7 @@ async def _walk(company: Company, desk: "TaskDesk", start: TaskState) -> TaskSta
     try:
         return await company.task_walk.run(start, desk)
     except SwarmError as error:
-        if isinstance(error, Cancelled):
+        if isinstance(error, Cancelled | Unavailable):
             raise
         return desk.last.model_copy(update=_stopped(error))
 
@@ -406,9 +414,9 @@ class TaskDesk:
     def _write_artifacts(self, connection: Connection, found: list[FileFacts]) -> None:
         for file in found:
             key = {"of_order": self._order_id, "of_path": file.path}
-            connection.execute(_DROP_ARTIFACT, key)
-            connection.execute(
-                _ADD_ARTIFACT,
+            _DROP_ARTIFACT.run(connection, key)
+            _ADD_ARTIFACT.run(
+                connection,
                 {
                     "order_id": self._order_id,
                     "path": file.path,
@@ -467,10 +475,13 @@ class TaskDesk:
 
 
 # Written once: building a statement costs more than running it.
-_DROP_ARTIFACT = artifacts.delete().where(
-    artifacts.c.order_id == sa.bindparam("of_order"), artifacts.c.path == sa.bindparam("of_path")
+_DROP_ARTIFACT = Prepared(
+    artifacts.delete().where(
+        artifacts.c.order_id == sa.bindparam("of_order"),
+        artifacts.c.path == sa.bindparam("of_path"),
+    )
 )
-_ADD_ARTIFACT = artifacts.insert()
+_ADD_ARTIFACT = Prepared(artifacts.insert())
 
 
 def write_ask(

@@ -12,9 +12,15 @@ from swarm.ledger.effects import UNKNOWN
 from swarm.runtime.outbox import TERMINAL, put
 from swarm.runtime.phrases import say
 from swarm.runtime.records import Claimed
+from swarm.store.prepared import Prepared
 from swarm.store.tables import effects
 
 ARGUMENTS_SIGNS = 400
+_UNKNOWN = Prepared(
+    sa.select(effects)
+    .where(effects.c.order_id == sa.bindparam("of_order"), effects.c.state == UNKNOWN)
+    .order_by(effects.c.at, effects.c.node, effects.c.seq, effects.c.position)
+)
 """Most characters of a call's arguments that a message shows."""
 
 
@@ -28,12 +34,7 @@ def tell_unknown_effects(
     """
     if order.channel == TERMINAL:
         return
-    rows = connection.execute(
-        sa.select(effects)
-        .where(effects.c.order_id == order.id, effects.c.state == UNKNOWN)
-        .order_by(effects.c.at, effects.c.node, effects.c.seq, effects.c.position)
-    ).all()
-    for row in rows:
+    for row in _UNKNOWN.all(connection, {"of_order": order.id}):
         put(
             connection,
             dedupe_key=f"effect/{row.order_id}/{row.node}/{row.seq}/{row.position}",

@@ -1,21 +1,20 @@
-"""The worker: the engine, the channels and the sender in one process, one per home."""
+"""The worker: the engine in a process of its own, or with the channels and the sender beside it."""
 
 import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import structlog
 
 from swarm.channels.base import Channel
 from swarm.runtime.admission import Admission
 from swarm.runtime.company import Company
 from swarm.runtime.engine import SEGMENT, TASK
-from swarm.runtime.heartbeat import Heartbeat
+from swarm.runtime.heartbeat import Heartbeat, Life
+from swarm.runtime.kept import begin_front, cancel, first, keep
 from swarm.runtime.metering import Keeper
 from swarm.runtime.pausing import Pause
 from swarm.runtime.segments import run_segment
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from swarm.runtime.monitoring import Monitor
     from swarm.runtime.seat import Seat
 
-log = structlog.get_logger("swarm.worker")
-
-REOPEN_S = 5.0
 GC_THRESHOLD = 20_000
 SWITCH_S = 0.0005
 """How long a thread may compute while another waits for its turn, in seconds. Each statement of the
@@ -54,6 +50,7 @@ class Worker:
         seat: "Seat",
         takes_orders: bool = True,
         monitor: "Monitor | None" = None,
+        life: Life | None = None,
     ) -> None:
         self._seat = seat
         self._takes_orders = takes_orders
@@ -64,6 +61,7 @@ class Worker:
         self._pause = pause
         self._close_models = close_models
         self._monitor = monitor
+        self._life = life
 
     async def run(self, until: asyncio.Event, *, ready: Callable[[], None] | None = None) -> None:
         """Take work until `until` is set; `ready` is called once work is taken.
@@ -78,7 +76,8 @@ class Worker:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._seat)
             is_shared = not self._company.store.is_sqlite
-            heartbeat = stack.enter_context(Heartbeat(self._home, is_shared=is_shared))
+            life = self._life or Heartbeat(self._home, is_shared=is_shared)
+            stack.enter_context(life)
             company = self._company
             if self._monitor is not None:
                 await self._monitor.open()
@@ -86,7 +85,7 @@ class Worker:
             async with self._workplace() as place:
                 work: list[asyncio.Task[None]] = []
                 admission = Admission(place.rested_s)
-                await place.run(lambda: self._begin(work, heartbeat, keeper, admission))
+                await place.run(lambda: self._begin(work, life, keeper, admission))
                 jobs = self._front()
                 watching = asyncio.create_task(self._seat.watch(place.run))
                 try:
@@ -94,12 +93,12 @@ class Worker:
                         self._monitor.works()
                     if ready is not None:
                         ready()
-                    await _first(until, watching)
+                    await first(until, watching)
                 finally:
                     watching.cancel()
                     if self._monitor is not None:
                         await self._monitor.close()
-                    await _cancel(jobs)
+                    await cancel(jobs)
                     for channel in self._channels.values():
                         await channel.close()
                     await place.run(lambda: self._end(work, keeper))
@@ -112,7 +111,7 @@ class Worker:
     async def _begin(
         self,
         jobs: list["asyncio.Task[None]"],
-        heartbeat: Heartbeat,
+        life: Life,
         keeper: Keeper,
         admission: Admission,
     ) -> None:
@@ -125,15 +124,15 @@ class Worker:
                     TASK: partial(self._pause.held(run_task), self._company),
                 }
             )
-        jobs.append(asyncio.create_task(self._keep("pause", self._pause.watch)))
+        jobs.append(asyncio.create_task(keep("pause", self._pause.watch)))
         jobs.append(asyncio.create_task(admission.run()))
         # The sign of life is given where work would hang.
-        jobs.append(asyncio.create_task(heartbeat.run()))
+        jobs.append(asyncio.create_task(life.run()))
         jobs.append(asyncio.create_task(keeper.run()))
 
     async def _end(self, jobs: list["asyncio.Task[None]"], keeper: Keeper) -> None:
         """Let calls in flight end, and write the last rows."""
-        await _cancel(jobs)
+        await cancel(jobs)
         await self._company.metered.drain(GRACE_S)
         await self._company.engine.stop()
         closing = self._close_models()
@@ -145,35 +144,4 @@ class Worker:
         """Begin to hear and to send; nothing of it is loaded where there is no channel."""
         if not self._channels:
             return []
-        front = self._make_front(self._channels)
-        runs = {f"front {number}": run for number, run in enumerate(front.jobs())}
-        runs |= {c.name: partial(c.run, front.hear) for c in self._channels.values()}
-        return [asyncio.create_task(self._keep(name, run)) for name, run in runs.items()]
-
-    async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run until it ends by itself; what breaks is begun again."""
-        while True:
-            try:
-                return await run()
-            except Exception:
-                log.exception("a channel broke", channel=name)
-                await asyncio.sleep(REOPEN_S)
-
-
-async def _first(until: asyncio.Event, watching: "asyncio.Task[None]") -> None:
-    """Wait for the end; raise what ended the right to work before."""
-    waiting = asyncio.create_task(until.wait())
-    try:
-        await asyncio.wait({waiting, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if watching.done():
-            watching.result()
-    finally:
-        waiting.cancel()
-
-
-async def _cancel(jobs: list["asyncio.Task[None]"]) -> None:
-    for job in jobs:
-        job.cancel()
-    for job in jobs:
-        with suppress(asyncio.CancelledError):
-            await job
+        return begin_front(self._make_front(self._channels), self._channels)

@@ -1,7 +1,7 @@
 """What can be set about workers, most of it for those who share a Postgres."""
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -41,6 +41,14 @@ class WorkerConfig(BaseModel):
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$|^$")
     """On Postgres: what this worker is called, unique among those at work. Empty takes the host's
     name and the first free number."""
+    process: Literal["own", "same"] = "own"
+    """On SQLite: whether `swarm up` works orders in a process of their own, which is there while there
+    is work, or in the one that listens."""
+    idle_s: float = Field(default=30.0, ge=0.1)
+    """After how many seconds without work a process of its own ends."""
+    nice: int = Field(default=2, ge=0, le=19)
+    """How far a process of its own stands back behind the one that listens, as `nice` counts. Far
+    back, it would be put aside in the middle of a write that the other waits for."""
     concurrency: int | None = Field(default=None, ge=1, le=10_000)
     """Orders it works at the same time; None takes `limits.parallel_orders`."""
     takes_orders: bool = True

@@ -6,15 +6,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from swarm.app import App
+from swarm.core.errors import ConfigError
+from swarm.settings import load
 from swarm.store import schema
-from tests.servers.postgres import Server, missing
+from tests.cli.terminal import Seen, Terminal
+from tests.servers.postgres import Server, migrate, missing
 
 ROOT = Path(__file__).parents[2]
+LONGEST_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +31,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def swarm(
-    home: Path, *words: str, timeout_s: float = 120, **settings: str
-) -> subprocess.CompletedProcess[str]:
+def swarm(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     own = {f"SWARM_{name.upper()}": value for name, value in settings.items()}
     return subprocess.run(
         [sys.executable, "-m", "swarm.cli", *words],
@@ -35,7 +39,7 @@ def swarm(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=LONGEST_S,
         check=False,
     )
 
@@ -73,10 +77,8 @@ def test_an_older_and_a_newer_schema_are_each_refused_with_the_way_on(
     newer = swarm(home, "worker", database_url=url)
     assert newer.returncode == 2
     assert "last used with a newer Swarm (schema 9999" in newer.stderr
-    set_revision("0012")
-    with engine.begin() as connection:
-        for table in ("farm_journal", "farm_instances"):
-            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
+    url = server.create("old")
+    migrate(url, to="0012")
     older = swarm(home, "worker", database_url=url)
     assert older.returncode == 2
     assert "run `swarm db upgrade` once" in older.stderr
@@ -120,3 +122,63 @@ def test_a_company_moves_by_one_command_and_a_rerun_says_so(server: Server, tmp_
     assert "was moved to moved at" in again.stderr
     listed = swarm(home, "orders", "--json", database_url=url)
     assert [order["status"] for order in json.loads(listed.stdout)] == ["queued"]
+
+
+def test_companies_share_a_database_that_keeps_them_apart(
+    server: Server, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swarm(home: Path, *words: str, **settings: str) -> Seen:
+        # In this process: a dozen commands in processes of their own take a quarter of a minute.
+        with monkeypatch.context() as patch:
+            patch.setenv("SWARM_HOME", str(home))
+            for name, value in settings.items():
+                patch.setenv(f"SWARM_{name.upper()}", value)
+            return terminal.run(*words)
+
+    at = server.share("street")
+    both = {"database_url": at.app, "database_owner_url": at.owner}
+    alder, beryl = tmp_path / "alder", tmp_path / "beryl"
+    # The first upgrade makes the tables, the user who works, and the company.
+    made = swarm(alder, "db", "upgrade", company="alder", **both)
+    assert made.code == 0, made.err
+    assert swarm(alder, "init", database_url=at.app, company="alder").code == 0
+    # The second one comes from a file, to where another one is already.
+    assert swarm(beryl, "init").code == 0
+    words = ("order", "Write a page about bread.")
+    assert swarm(beryl, *words, llm__model="openai/x").code == 0
+    moved = swarm(beryl, "db", "move", "--json", company="beryl", **both)
+    assert moved.code == 0, moved.err
+    assert moved.document["company"] == "beryl"
+    again = swarm(beryl, "db", "move", company="beryl", **both)
+    assert again.code == 2
+    listed = swarm(alder, "db", "companies", "--json", company="alder", **both)
+    held = {item["company"]: item["orders"] for item in listed.document["companies"]}
+    assert held == {"alder": 0, "beryl": 1}
+    own = swarm(alder, "orders", "--json", database_url=at.app, company="alder")
+    assert own.document == []
+    theirs = swarm(beryl, "orders", "--json", database_url=at.app, company="beryl")
+    assert len(theirs.document) == 1
+    status = swarm(alder, "db", "status", "--json", database_url=at.owner, company="alder")
+    assert "owns the tables" in status.document["role"]["fault"]
+    elsewhere = {**both, "database_owner_url": at.owner.replace("/street?", "/other?")}
+    for settings, reason in (
+        ({"database_url": at.app, "company": "cedar"}, "There is no company 'cedar'"),
+        ({"database_url": at.superuser, "company": "alder"}, "is a superuser"),
+        ({"database_url": at.app, "company": "x'; DROP TABLE orders; --"}, "no company id"),
+        ({**elsewhere, "company": "alder"}, "has to name"),
+    ):
+        with pytest.raises(ConfigError, match=reason), opened(alder, settings) as app:
+            app.check()
+    cedar = {"database_url": at.app, "company": "cedar"}
+    with (
+        pytest.raises(ConfigError, match="SWARM_DATABASE_OWNER_URL"),
+        opened(tmp_path / "cedar", cedar) as app,
+    ):
+        app.initialise()
+
+
+@contextmanager
+def opened(home: Path, settings: dict[str, str]) -> Iterator[App]:
+    own = {f"SWARM_{name.upper()}": value for name, value in settings.items()}
+    with closing(App(load({"SWARM_HOME": str(home), "USER": "ada"} | own))) as app:
+        yield app

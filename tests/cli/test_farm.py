@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarm.cli.farm_amounts import read_budget
 from swarm.cli.farm_secrets import read_lines
-from swarm.cli.farm_work import MICRO, daily, read_budget
 from swarm.core.errors import InvalidInput
+from swarm.ledger.hosting.allowance import MICRO, daily
 from swarm.settings import load
 from tests.cli.terminal import Seen, Terminal
 
@@ -40,7 +41,8 @@ def test_an_instance_goes_from_one_command_to_ready_with_a_clock(
     assert seen.code == 0, seen.err
     assert "acme is ready after" in seen.out
     assert "It lacks a model" in seen.out
-    assert "20 USD a month, kept as 0.65 USD a day" in seen.out
+    assert "Budget: 20 USD a month, hosting included" in seen.out
+    assert "0.65 USD of models a day" in seen.out
     assert "0.1440 EUR net a day" in seen.out
     assert "s] starting acme for Ann Müller" in seen.err
     shown = terminal.run("farm", "status", "acme", "--json").document
@@ -185,6 +187,112 @@ def test_the_costs_of_seats_add_up_with_the_hosting_bill(terminal: Terminal, pla
     assert "Total until" in terminal.run("farm", "cost").out
 
 
+def answers(place: Path, *, models: list[dict[str, str]], cpu_us: int = 30) -> None:
+    """Let the instance say what its company spent, and how busy it was."""
+    told = {
+        "swarm report": {"stdout": json.dumps({"models": models})},
+        "python3 -I": {"stdout": json.dumps({"cpu_us": cpu_us, "up_us": 1000})},
+        "swarm budget": {"stdout": "{}"},
+    }
+    (place / "answers.json").write_text(json.dumps({"acme": told}))
+
+
+def spent(amount: str, currency: str = "EUR", status: str = "paid", **more: str) -> dict[str, str]:
+    return {"amount": amount, "currency": currency, "status": status} | more
+
+
+def test_a_month_s_budget_is_warned_of_then_stops_and_is_raised(
+    terminal: Terminal, place: Path
+) -> None:
+    terminal.set(SWARM_CURRENCY="EUR", SWARM_RATES="{USD: 0.5}")
+    assert "is less than the hosting of acme alone, 4.46 EUR" in up(terminal, "--budget", "4").err
+    assert up(terminal, "--budget", "20/month").code == 0
+    told = terminal.run("farm", "status", "acme", "--json").document
+    # 20 less 31 days of 0.144, by 31.
+    assert told["environment"]["SWARM_BUDGET__DAY"] == "0.501161"
+    assert told["budget"]["problems"] == ["what its company spent on models is not known"]
+    answers(place, models=[spent("10"), spent("11.9", "USD")])
+    fine = terminal.run("farm", "check", "--json")
+    assert (fine.code, fine.document[0]["did"]) == (0, None)
+    held = fine.document[0]["budget"]
+    assert (held["models"], held["level"], held["is_at_least"]) == ("15.95", "ok", False)
+    assert Decimal(held["spent"]) == Decimal("15.95") + Decimal(held["hosting"])
+    answers(place, models=[spent("16")])
+    near = terminal.run("farm", "check")
+    assert "Warning: four fifths of its budget" in near.out
+    assert "(80%)" in terminal.run("farm", "ls").out
+    answers(place, models=[spent("20")])
+    over = terminal.run("farm", "check")
+    assert over.code == 5
+    assert "is over its budget of the month and was stopped, with all it has" in over.out
+    assert terminal.run("farm", "ls", "--json").document[0]["state"] == "stopped"
+    refused = terminal.run("farm", "start", "acme")
+    assert (refused.code, "has spent its budget of" in refused.err) == (2, True)
+    assert "stays stopped" in terminal.run("farm", "check").out
+    assert "its budget of" in terminal.run("farm", "ls").out
+    assert terminal.run("farm", "budget", "acme", "40").code == 0
+    assert terminal.run("farm", "check", "--json").document[0]["did"] == "started"
+    assert terminal.run("farm", "budget", "acme", "--json").document["budget"]["limit"] == "40"
+    assert (place / "things.json").exists()
+
+
+def test_what_is_not_known_of_a_month_is_said_and_never_zero(
+    terminal: Terminal, place: Path
+) -> None:
+    up(terminal, "--budget", "20")
+    for models, words in (
+        ([spent("3", "USD", "unpriced")], "some of its model calls are unpriced"),
+        ([spent("3", "CHF")], "CHF is left out: company.yaml has no rate from it to USD"),
+    ):
+        answers(place, models=models)
+        seen = terminal.run("farm", "check")
+        assert words in seen.out
+        assert "at least" in seen.out
+    (place / "answers.json").write_text(
+        json.dumps({"acme": {"swarm report": {"stdout": '{"models": [{"amount": "-1"}]}'}}})
+    )
+    assert "cannot be read" in terminal.run("farm", "check").out
+    terminal.set(SWARM_BUDGET__NOTIONAL="false")
+    answers(place, models=[spent("99", "USD", "notional", notional="99")])
+    assert terminal.run("farm", "check", "--json").document[0]["budget"]["models"] == "0"
+
+
+def test_the_farm_s_cost_shows_models_and_what_stands_idle(terminal: Terminal, place: Path) -> None:
+    up(terminal)
+    answers(place, models=[spent("1.25", "USD")], cpu_us=30)
+    (seat,) = terminal.run("farm", "cost", "--json").document["seats"]
+    assert (seat["idle_share"], seat["budget"]["models"]) == ("0.97", "1.25")
+    shown = terminal.run("farm", "cost").out
+    assert "97.0% idle" in shown
+    assert "with 1.2500 USD of models" in shown
+    terminal.run("farm", "stop", "acme")
+    (seat,) = terminal.run("farm", "cost", "--json").document["seats"]
+    assert seat["budget"]["models"] == "1.25"
+
+
+def test_the_operator_s_own_books_hold_each_instance_s_bill(
+    terminal: Terminal, place: Path
+) -> None:
+    assert terminal.run("init").code == 0
+    assert terminal.run("report", "--json").document["farm"] is None
+    up(terminal)
+    cost = terminal.run("hosting", "farm", "--json").document
+    farm = terminal.run("report", "--json").document["farm"]
+    (seat,) = farm["seats"]
+    assert (seat["instance"], seat["owner"], seat["currency"]) == ("acme", "Ann Müller", "EUR")
+    assert farm["totals"][0]["amount"] == seat["amount"]
+    assert Decimal(seat["amount"]) > Decimal(cost["total"]) > 0
+    assert Decimal(seat["per_day"]) == Decimal("0.144")
+    shown = terminal.run("report").out
+    assert "EUR net, 1 instance" in shown
+    assert "acme, for Ann Müller: " in shown
+    assert "0.1440 EUR a day" in shown
+    assert terminal.run("report", "--from", "2020-01-01", "--to", "2020-01-31").code == 0
+    month = cost["until"][:7]
+    again = terminal.run("hosting", "farm", "--month", month, "--json").document
+    assert Decimal(again["total"]) > Decimal(seat["amount"])
+
+
 def test_what_nobody_knows_of_is_found_with_its_price_and_mended(
     terminal: Terminal, place: Path
 ) -> None:
@@ -236,6 +344,7 @@ def test_help_names_every_command(terminal: Terminal) -> None:
     verbs = (
         "up", "ls", "status", "logs", "stop", "start", "upgrade", "backup", "restore", "rm", "cost",
         "reconcile",
+        "budget", "check",
     )  # fmt: skip
     for verb in verbs:
         assert f"  {verb} " in shown

@@ -238,3 +238,39 @@ def test_an_order_is_recorded_when_it_is_given(
     code, _, err = said(capsys, "order", "Write a page.", "--record")
     assert code == exits.USAGE
     assert "--record needs --wait" in err
+
+
+PACKS = Path(__file__).parents[1] / "scenarios"
+
+
+def test_a_scenario_s_own_cassette_is_played_with_the_files_it_began_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWARM_HOME", str(tmp_path / "nowhere"))
+    path = PACKS / "safety" / "a-lying-approval.yaml"
+    code, document = shown(capsys, "replay", str(path), "--json")
+    assert (code, document["status"]) == (exits.DONE, "same")
+    code, _, err = said(capsys, "replay", str(PACKS / "operations" / "two-at-once.yaml"))
+    assert code == exits.USAGE
+    assert "swarm eval" in err
+
+
+def test_a_fault_that_meets_no_call_and_a_stop_are_said(
+    cassette: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = said(capsys, "replay", str(cassette), "--faults", "429@2,timeout@500")
+    assert code == exits.FAILED
+    assert "1 faults put in" in out
+    assert "met no call: 1" in out
+    code, out, _ = said(capsys, "replay", str(cassette), "--until", "2")
+    assert code == exits.DONE
+    assert "stopped before call 3, t1/0.0/w0 0" in out
+    assert "parked" not in out
+
+
+def test_the_folder_of_cassettes_is_not_brought_up_to_date_at_once(
+    cassette: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = said(capsys, "replay", str(cassette.parent), "--update")
+    assert code == exits.USAGE
+    assert "one cassette, not a folder" in err

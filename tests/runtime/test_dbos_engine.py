@@ -68,7 +68,7 @@ async def until_resting(store: Store) -> None:
     """Wait for a note in the database, which is no event that a test could await."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            if store.read(dbos_engine._is_quiet):
+            if store.read(dbos_engine.is_quiet):
                 return
             await asyncio.sleep(0.01)
 
@@ -107,7 +107,7 @@ async def test_an_engine_does_not_rest_while_work_is_under_way(
         for _ in range(6):
             await asyncio.sleep(0.05)
             assert not await engine._note_quiet()
-        assert not store.read(dbos_engine._is_quiet)
+        assert not store.read(dbos_engine.is_quiet)
         notes.held.set()
         await until_resting(store)
 
@@ -118,7 +118,7 @@ async def test_work_given_up_at_a_stop_is_taken_up_at_the_next_start(store: Stor
     async with at_work(store, notes):
         enqueue(store, "one")
         assert await notes.next() == "one"
-    assert not store.read(dbos_engine._is_quiet)
+    assert not store.read(dbos_engine.is_quiet)
     notes.held.set()
     async with at_work(store, notes):
         assert await notes.next() == "one"
@@ -137,14 +137,14 @@ def test_an_enqueueing_that_is_undone_rings_no_bell(store: Store) -> None:
     with store.engine.connect() as connection, connection.begin() as transaction:
         made(store).enqueue(connection, "note", "one", "one")
         transaction.rollback()
-    assert store.read(dbos_engine._is_quiet)
+    assert store.read(dbos_engine.is_quiet)
 
 
 def test_a_note_of_rest_is_refused_where_the_bell_was_rung_since(store: Store) -> None:
     rung = store.read(dbos_engine._rung)
     enqueue(store, "one")
     assert not store.write(lambda c: dbos_engine._note_quiet_at(rung, c))
-    assert not store.read(dbos_engine._is_quiet)
+    assert not store.read(dbos_engine.is_quiet)
 
 
 def test_a_home_with_work_left_by_an_older_version_is_not_taken_for_quiet(store: Store) -> None:
@@ -153,7 +153,7 @@ def test_a_home_with_work_left_by_an_older_version_is_not_taken_for_quiet(store:
     store.write(lambda c: c.exec_driver_sql("PRAGMA user_version=0"))
     store.write(lambda c: c.exec_driver_sql("PRAGMA application_id=0"))
     made(store).prepare()
-    assert not store.read(dbos_engine._is_quiet)
+    assert not store.read(dbos_engine.is_quiet)
 
 
 WAIT_FOR_WORK = """

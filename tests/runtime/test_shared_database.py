@@ -81,6 +81,26 @@ def test_a_budget_is_never_overdrawn_by_calls_at_the_same_moment(store: Store) -
     assert all(isinstance(error, LimitExceeded) for error in results if error is not None)
 
 
+def test_what_others_give_back_meanwhile_is_neither_missed_nor_a_fault(store: Store) -> None:
+    limit, worst = Decimal(1), to_pico(Decimal(1))
+    store.write(lambda c: budget.open_scope(c, "order:o2", limit=limit, currency="USD"))
+
+    def hold_and_give_back(_: int) -> list[object]:
+        seen: list[object] = []
+        for _ in range(25):
+            try:
+                store.write(lambda c: budget.reserve(c, ["order:o2"], worst))
+            except LimitExceeded:
+                continue
+            store.write(lambda c: budget.settle(c, ["order:o2"], reserved_pico=worst, cost_pico=0))
+            seen.append(None)
+        return seen
+
+    results = at_once(hold_and_give_back)
+    assert all(isinstance(result, list) for result in results), results
+    assert sum(map(len, results)) > 0
+
+
 def test_a_connection_that_dies_before_its_commit_changed_nothing(store: Store) -> None:
     def die(connection: Connection) -> None:
         connection.execute(meta.insert().values(key="torn", value="v"))

@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from swarm.store import migrations
 
 USER = "swarm"
+OWNER = "boss"
 OPTIONS = "-c listen_addresses='' -c fsync=off -c shared_buffers=16MB"
 
 
@@ -26,6 +31,14 @@ def missing() -> str | None:
     if os.getuid() == 0 and not _ordinary():
         return "Postgres does not run as root, and there is no user `postgres` or `nobody`"
     return None
+
+
+class Addresses(NamedTuple):
+    """One database by three users."""
+
+    owner: str
+    app: str
+    superuser: str
 
 
 class Server:
@@ -77,6 +90,26 @@ class Server:
         engine.dispose()
         return self.url_of(database)
 
+    def share(self, database: str) -> "Addresses":
+        """Create a database that a role owns which is no superuser, for another one to work in.
+
+        The role that works is made by the product itself, at its first upgrade.
+        """
+        engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            if not connection.exec_driver_sql(
+                f"SELECT 1 FROM pg_roles WHERE rolname = '{OWNER}'"
+            ).first():
+                connection.exec_driver_sql(f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
+            connection.exec_driver_sql(f"CREATE DATABASE {database} OWNER {OWNER}")
+        engine.dispose()
+        address = self.url_of(database)
+        return Addresses(
+            owner=address.replace(USER, OWNER, 1),
+            app=address.replace(USER, f"app_{database}:s3cret-of-the-app", 1),
+            superuser=address,
+        )
+
     def _run(self, program: str, *arguments: str) -> None:
         path = _program(program)
         assert path is not None
@@ -95,6 +128,17 @@ def server() -> Iterator[str]:
     """Run a server for the length of a block; give the address of its first database."""
     with Server() as started:
         yield started.url
+
+
+def migrate(url: str, *, to: str) -> None:
+    """Give a database the tables of an older revision, as an older version made them."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__path__[0])))
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+    engine.dispose()
 
 
 def _program(name: str) -> str | None:

@@ -260,3 +260,43 @@ def test_the_tests_run_after_every_check_on_all_cores(checkout: Checkout) -> Non
     ran = [line.split()[0] for line in checkout.log.splitlines() if not line.startswith("apt-get")]
     assert ran == ["ruff", "ruff", "mypy", "lint-imports", "python", "pytest"]
     assert calls(checkout, "pytest -n auto --dist=worksteal")
+
+
+@pytest.fixture
+def poor(checkout: Checkout) -> Checkout:
+    """A machine with neither Docker nor what makes base images, and where nothing can be installed."""
+    checkout.stamp("dev")
+    few = ("sh", "cat", "cksum", "tr", "uname", "id", "dirname", "date", "make", "printf", "env")
+    for name in few:
+        if found := shutil.which(name):
+            (checkout.root / "path" / name).symlink_to(found)
+    return checkout
+
+
+def test_tools_for_the_image_that_cannot_be_had_end_it_with_a_sentence(poor: Checkout) -> None:
+    only = f"{poor.root}/path"
+    done = poor.run("sh", "tools/setup.sh", "docker", PATH=only)
+    assert done.returncode == 1
+    assert "mmdebstrap" in done.stderr
+    assert "the real image cannot be built and tried here" in done.stderr
+    assert "not found" not in done.stderr
+    (poor.root / "path" / "apt-get").unlink()
+    done = poor.run("sh", "tools/setup.sh", "docker", PATH=only)
+    assert "install them with this system's package manager" in done.stderr
+
+
+def test_the_image_is_tried_at_a_lower_level_but_never_in_ci(poor: Checkout) -> None:
+    poor.program(".venv/bin/pytest")
+    only = f"{poor.root}/path"
+    assert poor.run("make", "image-check", PATH=only, CI="true").returncode != 0
+    assert "pytest" not in poor.log
+    done = poor.run("make", "image-check", PATH=only)
+    assert done.returncode == 0, done.stderr
+    (called,) = [line for line in poor.log.splitlines() if line.startswith("pytest")]
+    assert "test_image.py" in called
+    assert "--docker-only" not in called
+    poor.program("path/dockerd")
+    poor.program("path/mmdebstrap")
+    assert poor.run("make", "image-check", PATH=only, CI="true").returncode == 0
+    assert poor.log.splitlines()[-1].endswith("--docker-only tests/image/test_image.py "
+                                              "tests/image/test_below_docker.py")  # fmt: skip
