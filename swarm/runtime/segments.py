@@ -38,7 +38,8 @@ from swarm.runtime.company import Company
 from swarm.runtime.embedding import paid_by
 from swarm.runtime.engine import TASK
 from swarm.runtime.recalling import of_customer
-from swarm.runtime.tasks import ASSUME, reason_of, write_ask
+from swarm.runtime.task_results import write_ask
+from swarm.runtime.tasks import ASSUME, reason_of
 from swarm.runtime.unknowns import tell_unknown_effects
 from swarm.runtime.wording import episode, plan_card
 

@@ -1,15 +1,13 @@
 """One task of an order, worked as a child workflow: attempts, reviews, and what came of them."""
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.agents.agent import Agent, Blocked, Done, Failure, Outcome
@@ -25,11 +23,9 @@ from swarm.core.errors import (
     LimitExceeded,
     Refused,
     SwarmError,
-    ToolError,
     Transient,
     Unavailable,
 )
-from swarm.core.lane import LANE, lane_of
 from swarm.core.mark import Mark
 from swarm.core.order import (
     Frame,
@@ -42,7 +38,7 @@ from swarm.core.order import (
     Verdict,
 )
 from swarm.core.role import Role
-from swarm.core.text import clean_text, shorten
+from swarm.core.text import shorten
 from swarm.ledger import approvals
 from swarm.ledger.book import Caller, CallKey
 from swarm.ledger.effects import Actor
@@ -56,11 +52,9 @@ from swarm.runtime.company import Company
 from swarm.runtime.embedding import paid_by
 from swarm.runtime.noted import is_note, noted
 from swarm.runtime.recalling import BEFORE, Remembered, recall_once
+from swarm.runtime.task_results import facts_of, shown, write_artifacts, write_ask
 from swarm.sandbox.base import Sandbox
-from swarm.store.prepared import Prepared
-from swarm.store.tables import artifacts, asks
 from swarm.tools.base import Effect, Handoff, Tool, ToolContext
-from swarm.tools.workspace import FileFacts, facts, reading
 
 QUESTION_STEPS = 2
 """Model calls that a short question to a colleague may take: one, and one to mend it."""
@@ -239,7 +233,7 @@ class TaskDesk:
             self._setting.frame,
             task,
             state,
-            deliverables=self._show(state.files),
+            deliverables=shown(self._workspace, state.files),
             said=self._said,
         )
         review = await decide(
@@ -259,12 +253,13 @@ class TaskDesk:
 
     async def finish(self, state: TaskState) -> None:
         """Store what the task came to, with its deliverables and its question."""
-        found = self._facts(state.files)
+        found = facts_of(self._workspace, state.files)
         blocked = self._blocked
 
         def work(connection: Connection) -> None:
             records.save_task(connection, self._order_id, self._setting.task.id, self._token, state)
-            self._write_artifacts(connection, found)
+            at = iso(self._company.clock.now())
+            write_artifacts(connection, self._order_id, self._setting.task, found, at=at)
             if state.status is TaskStatus.WAITING and blocked is not None:
                 self._write_asks(connection, blocked)
 
@@ -319,7 +314,7 @@ class TaskDesk:
         kit = self._company.kit
         runs = any(tool.effect is Effect.RUN for tool in tools.values())
         return ToolContext(
-            workspace=self._company.workspace(self._order_id),
+            workspace=self._workspace,
             role=role.name,
             task_id=self._setting.task.id,
             colleagues=self._company.org.colleagues(role.name),
@@ -360,6 +355,10 @@ class TaskDesk:
         files = ", ".join(outcome.files) or "none"
         return Handed(f"{role.name} is done. {outcome.summary}\nFiles: {files}", mark)
 
+    @property
+    def _workspace(self) -> Path:
+        return self._company.workspace(self._order_id)
+
     def _lane(self, state: TaskState) -> str:
         """Name this revision's and round's share of the task in the ledger."""
         return f"{self._setting.task.id}/{self._setting.order.revision}.{state.round}"
@@ -386,47 +385,6 @@ class TaskDesk:
             system_message(mind.role, language=language, is_compact=is_compact),
             user_message(brief, is_compact=is_compact),
         )
-
-    def _show(self, files: tuple[str, ...]) -> list[str]:
-        """Return the deliverables as a reviewer reads them, each cut at a length."""
-        shown = []
-        for path in files:
-            try:
-                with reading(self._company.workspace(self._order_id), path) as descriptor:
-                    data = os.read(descriptor, briefs.DELIVERABLE_BYTES + 1)
-            except ToolError as error:
-                shown.append(f"### {path}\n(cannot be read: {error})")
-                continue
-            text = clean_text(data[: briefs.DELIVERABLE_BYTES].decode(errors="replace"))
-            cut = "\n… (cut here)" if len(data) > briefs.DELIVERABLE_BYTES else ""
-            shown.append(f"### {path}\n{text}{cut}")
-        return shown
-
-    def _facts(self, files: tuple[str, ...]) -> list[FileFacts]:
-        found = []
-        for path in files:
-            try:
-                found.append(facts(self._company.workspace(self._order_id), path))
-            except ToolError:
-                continue  # Deleted since; what is not there is no deliverable.
-        return found
-
-    def _write_artifacts(self, connection: Connection, found: list[FileFacts]) -> None:
-        for file in found:
-            key = {"of_order": self._order_id, "of_path": file.path}
-            _DROP_ARTIFACT.run(connection, key)
-            _ADD_ARTIFACT.run(
-                connection,
-                {
-                    "order_id": self._order_id,
-                    "path": file.path,
-                    "sha256": file.sha256,
-                    "bytes": file.bytes,
-                    "role": self._setting.task.role,
-                    "task_id": self._setting.task.id,
-                    "created_at": iso(self._company.clock.now()),
-                },
-            )
 
     def _write_asks(self, connection: Connection, blocked: Blocked) -> None:
         """Store the question, or the requests for signatures, that the task waits for."""
@@ -474,55 +432,8 @@ class TaskDesk:
         )
 
 
-# Written once: building a statement costs more than running it.
-_DROP_ARTIFACT = Prepared(
-    artifacts.delete().where(
-        artifacts.c.order_id == sa.bindparam("of_order"),
-        artifacts.c.path == sa.bindparam("of_path"),
-    )
-)
-_ADD_ARTIFACT = Prepared(artifacts.insert())
-
-
-def write_ask(
-    connection: Connection, company: Company, *, order_id: str, node: str, seq: int, **values: Any
-) -> str:
-    """Store an ask once per place and return its id; an open one there is kept."""
-    key = (asks.c.order_id == order_id, asks.c.node == node, asks.c.seq == seq)
-    known = connection.execute(sa.select(asks.c.id).where(*key)).scalar()
-    if known is not None:
-        connection.execute(
-            asks.update()
-            .where(asks.c.id == known)
-            .values(state="open", segment=values["segment"], text=values["text"], shown_at=None)
-        )
-        return str(known)
-    options = values.pop("options")
-    # Drawn in a lane of its own, by which a replay finds the id that this very ask had.
-    lane = LANE.set(lane_of(order_id, node, seq))
-    ask_id = company.ids.new("q")
-    LANE.reset(lane)
-    connection.execute(
-        asks.insert().values(
-            id=ask_id,
-            order_id=order_id,
-            node=node,
-            seq=seq,
-            state="open",
-            options=_json(options),
-            created_at=iso(company.clock.now()),
-            **values,
-        )
-    )
-    return ask_id
-
-
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _json(options: list[str]) -> str:
-    return json.dumps(options, ensure_ascii=False)
 
 
 def _read_setting(connection: Connection, order_id: str, task_id: str) -> _Setting:
