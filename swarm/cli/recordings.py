@@ -22,6 +22,10 @@ Shock = Annotated[
     str | None,
     Option("--price-shock", metavar="FACTORS", help="Show the cost times these: llm=10."),
 ]
+EngineName = Annotated[
+    str | None,
+    Option("--engine", metavar="NAME", help="dbos: work the order with production's engine."),
+]
 OtherModel = Annotated[
     str | None,
     Option("--model", metavar="MODEL", help="Show what another model would have cost."),
@@ -85,18 +89,17 @@ def replay(
         bool, Option("--update", help="Ask the live model for what changed, and record that.")
     ] = False,
     yes: Annotated[bool, Option("--yes", help="With --update: write it without asking.")] = False,
-    engine: Annotated[
-        str | None,
-        Option("--engine", metavar="NAME", help="dbos: work the order with production's engine."),
-    ] = None,
+    engine: EngineName = None,
     as_json: Json = False,
 ) -> int | None:
     """Play recorded orders again, with no network, and refuse whatever is not as recorded.
 
     The app runs as in production; only the models, and the tools that reach outside, answer from
     the recording, and a plain engine does the work, which waits for nobody: what the durable one
-    survives is in no recording. --engine dbos takes that one, and comes to the same, slower. A changed prompt, tool, model or order of calls is shown with the nearest
-    recording and the first difference, and ends with exit code 4, as does a recording left over.
+    survives is in no recording. --engine dbos takes that one, and comes to the same, slower.
+
+    A changed prompt, tool, model or order of calls is shown with the nearest recording and the
+    first difference, and ends with exit code 4, as does a recording left over.
 
     Faults are rate_limited and the like: 429, 500, 503, timeout, cut and refused, each before the
     recorded call of that number. The order must come to the same files and messages all the same.
