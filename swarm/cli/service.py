@@ -1,13 +1,11 @@
 """Create the company, and keep it working."""
 
 import asyncio
-import ctypes
 import gc
 import os
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,6 +23,7 @@ from swarm.cli.works import set_up_apart
 from swarm.core.errors import InvalidInput
 from swarm.runtime.doorman_watch import Watch
 from swarm.runtime.doorman_worker import Command
+from swarm.runtime.libc import give_memory_back
 from swarm.runtime.people import PersonRole
 from swarm.runtime.worker_config import WorkerConfig
 from swarm.settings import FILE, load
@@ -183,9 +182,7 @@ def settle() -> None:
     """Give back what only the start needed, and look no more through what stays."""
     gc.collect()
     gc.freeze()
-    # Only glibc keeps what was freed for itself until it is told.
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    give_memory_back()
 
 
 def _heard(channels: Mapping[str, Channel]) -> str:

@@ -5,16 +5,14 @@ share. So a sign that is lost in a full line loses nothing, and two are as good 
 """
 
 import asyncio
-import ctypes
 import os
-import signal
 import socket
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from swarm.core.errors import ConfigError
+from swarm.runtime.libc import die_with_parent
 
 STOP, LOOK = b"s", b"l"
 """From the doorman: end in good order; something changed, look."""
@@ -23,7 +21,6 @@ ALIVE = b"a"
 BEAT_S = 5.0
 """Between two signs of life of a worker, in seconds."""
 _BLOCK = 4096
-_PR_SET_PDEATHSIG = 1
 
 
 class Line:
@@ -106,8 +103,7 @@ def die_with(parent: int) -> None:
     Raises:
         ConfigError: The parent is gone already.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     # It may have died before the system was asked.
     if os.getppid() != parent:
         raise ConfigError("This worker's doorman is gone; `swarm up` starts both.")

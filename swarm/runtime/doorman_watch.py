@@ -6,15 +6,15 @@ none (a folder on another machine, say) the file's time is looked at once in a w
 """
 
 import asyncio
-import ctypes
 import os
 import struct
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
+
+from swarm.runtime import libc
 
 log = structlog.get_logger("swarm.doorman")
 
@@ -23,7 +23,6 @@ LOOK_S = 2.0
 AGAIN_S = (0.1, 0.5, 2.0)
 """After how long somebody is woken again, in seconds. The log is written first and flushed then, and
 only after that is the commit there to be read: on a slow disk, long after the first word of it."""
-_IN_MODIFY, _IN_CREATE = 0x2, 0x100
 _EVENT = struct.Struct("iIII")
 _BLOCK = 65536
 
@@ -57,7 +56,7 @@ class Watch:
             return
         for number in [n for n, folder in self._folders.items() if folder == path.parent]:
             del self._folders[number]
-            _libc().inotify_rm_watch(self._fd, number)
+            libc.unwatch(self._fd, number)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -91,17 +90,16 @@ class Watch:
             self._again.clear()
 
     def _open(self) -> None:
-        if sys.platform != "linux":
-            return
-        self._fd = _libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            log.info("the system tells of no changes to files", errno=ctypes.get_errno())
+        try:
+            self._fd = libc.watch_files()
+        except OSError as error:
+            log.info("the system tells of no changes to files", reason=str(error))
             return
         for folder in {path.parent for path in self._paths}:
             self._follow(folder)
 
     def _follow(self, folder: Path) -> None:
-        number = _libc().inotify_add_watch(self._fd, os.fsencode(folder), _IN_MODIFY | _IN_CREATE)
+        number = libc.watch_folder(self._fd, folder)
         if number >= 0:
             self._folders[number] = folder
 
@@ -149,7 +147,3 @@ def _seen(path: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (facts.st_mtime_ns, facts.st_size)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)

@@ -15,13 +15,16 @@ from contextlib import asynccontextmanager, suppress
 _PROGRAMS = "/usr/bin:/bin"
 _SIGN = "swarm-sandbox-"
 # The pipe ends for all when its owner is gone, and every fork of it too. `$0` is the sign, written
-# such that the search does not find itself. What forks meanwhile is found in the next round.
+# such that the search does not find itself. What forks meanwhile, or has no arguments yet because
+# its program is just being loaded, is found in a later round: the last twenty found nothing.
 _SCRIPT = """
 read -r _ && exit
-for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+none=0 left=400
+while [ $none -lt 20 ] && [ $((left -= 1)) -gt 0 ]; do
     found=$(grep -ls -e "$0" /proc/[0-9]*/cmdline)
-    [ -z "$found" ] && exit
+    none=$((none + 1))
     for path in $found; do
+        none=0
         path=${path#/proc/}
         kill -9 "${path%/cmdline}"
     done

@@ -20,7 +20,11 @@ DOORS: dict[str, tuple[set[str], tuple[str, ...]]] = {
             "asyncio.start_server", "asyncio.open_unix_connection", "asyncio.start_unix_server",
             "create_connection", "create_server", "create_datagram_endpoint", "sock_connect",
         },
-        ("llm/", "sandbox/", "channels/", "farm/", "tools/http.py", "tools/resolving.py"),
+        (
+            "llm/", "sandbox/", "channels/", "farm/", "tools/http.py", "tools/resolving.py",
+            # A pair of sockets between the doorman and its worker.
+            "runtime/doorman_line.py", "runtime/doorman_worker.py", "cli/works.py",
+        ),
     ),
     "a process": (
         {
@@ -31,10 +35,14 @@ DOORS: dict[str, tuple[set[str], tuple[str, ...]]] = {
             *(f"os.exec{ending}" for ending in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
             *(f"os.spawn{ending}" for ending in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
         },
-        ("sandbox/", "farm/", "tools/mcp/", "evals/processes.py"),
+        (
+            "sandbox/", "farm/", "tools/mcp/", "evals/processes.py",
+            # Our own interpreter with our own code: a worker, and whoever reads a PDF.
+            "runtime/doorman_worker.py", "cli/works.py", "memory/pdf.py",
+        ),
     ),
     "code from a text": ({"eval", "exec", "pickle", "marshal", "shelve", "dill"}, ()),
-    "the C library": ({"ctypes", "cffi"}, ("llm/", "sandbox/")),
+    "the C library": ({"ctypes", "cffi"}, ("llm/", "sandbox/", "runtime/libc.py")),
 }  # fmt: skip
 """What opens it, and the files that may."""
 
