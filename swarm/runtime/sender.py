@@ -22,13 +22,14 @@ from swarm.runtime.pace import Pace
 from swarm.runtime.quiet_desk import FOR_GOOD
 from swarm.runtime.topics import Topics
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import asks, outbox, sent_messages
 
 log = structlog.get_logger("swarm.outbox")
 
 PRIORITY = {OutboundKind.DECISION: 0, OutboundKind.ANSWER: 1, OutboundKind.PROGRESS: 2}
 LOOK = 500
-"""Most messages of one account that are looked at for the next one."""
+"""Most chats of one account that are looked at for the next message."""
 GRACE_S = 2.0
 """How long a stop waits for messages on their way, in seconds."""
 
@@ -167,24 +168,8 @@ class Sender:
         self, connection: Connection, channel: str, is_free: Callable[[str], bool]
     ) -> Any:
         now = iso(self._clock.now())
-        is_meant = (outbox.c.state == "pending", outbox.c.channel == channel)
-        # One message that must wait holds its whole chat: what came later would overtake it.
-        held = sa.select(outbox.c.chat_id).where(*is_meant, outbox.c.not_before > now)
-        # A long queue is looked through for each message: no texts are read for that.
-        rows = connection.execute(
-            sa.select(*_PLACES)
-            .where(
-                *is_meant,
-                outbox.c.chat_id.not_in(held),
-                sa.or_(outbox.c.held_until.is_(None), outbox.c.held_until <= now),
-            )
-            .order_by(outbox.c.id)
-            .limit(LOOK)
-        ).all()
-        heads: dict[str, Any] = {}
-        for row in sorted(rows, key=_in_chat):
-            heads.setdefault(row.chat_id, row)
-        free = [row for chat, row in heads.items() if is_free(chat)]
+        heads = _HEADS.all(connection, {"on_channel": channel, "now": now, "later": now})
+        free = [row for row in heads if is_free(row.chat_id)]
         found = min(free, key=lambda r: (PRIORITY[OutboundKind(r.kind)], r.id), default=None)
         if found is None:
             return None
@@ -377,12 +362,39 @@ class _Line:
             self.wake.set()
 
 
-_PLACES = (outbox.c.id, outbox.c.chat_id, outbox.c.kind, outbox.c.place, outbox.c.part)
-"""What says in which order messages go."""
-
-
-def _in_chat(row: Any) -> tuple[bool, int, int]:
-    return (row.kind == OutboundKind.PROGRESS.value, row.place or row.id, row.part)
+_is_meant = (outbox.c.state == "pending", outbox.c.channel == sa.bindparam("on_channel"))
+# One message that must wait holds its whole chat: what came later would overtake it.
+_HELD = sa.select(outbox.c.chat_id).where(*_is_meant, outbox.c.not_before > sa.bindparam("later"))
+_TURNS = (
+    sa.select(
+        outbox.c.id,
+        outbox.c.chat_id,
+        outbox.c.kind,
+        sa.func.row_number()
+        .over(
+            partition_by=outbox.c.chat_id,
+            order_by=(
+                sa.case((outbox.c.kind == OutboundKind.PROGRESS.value, 1), else_=0),
+                sa.func.coalesce(outbox.c.place, outbox.c.id),
+                outbox.c.part,
+            ),
+        )
+        .label("turn"),
+    )
+    .where(
+        *_is_meant,
+        outbox.c.chat_id.not_in(_HELD),
+        sa.or_(outbox.c.held_until.is_(None), outbox.c.held_until <= sa.bindparam("now")),
+    )
+    .subquery()
+)
+# A chat with a long queue hides no other: of each, the database gives the next message alone.
+_HEADS = Prepared(
+    sa.select(_TURNS.c.id, _TURNS.c.chat_id, _TURNS.c.kind)
+    .where(_TURNS.c.turn == 1)
+    .order_by(_TURNS.c.id)
+    .limit(LOOK)
+)
 
 
 def _slot_id(connection: Connection, row: Any) -> str | None:

@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Path:
         books.execute("PRAGMA journal_mode=WAL")
         books.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, text TEXT)")
         books.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        books.execute("INSERT INTO alembic_version VALUES ('0015')")
+        books.execute("INSERT INTO alembic_version VALUES ('0016')")
         books.executemany("INSERT INTO orders (text) VALUES (?)", [(str(n),) for n in range(50)])
         books.commit()
     return folder
@@ -61,7 +61,7 @@ def test_an_archive_holds_all_but_signs_of_life_and_says_what_it_holds(
         "home/swarm.db", "home/workspace/o1/page.html", "home/workspace/o1/link", "manifest.json",
     }  # fmt: skip
     held = backup.check(saved, saved, tmp_path)
-    assert (held.orders, held.schema, held.is_sealed) == (50, "0015", False)
+    assert (held.orders, held.schema, held.is_sealed) == (50, "0016", False)
     assert held.tables == {"swarm.db": {"alembic_version": 1, "orders": 50}}
 
 

@@ -10,7 +10,8 @@ class OutboxRow(SQLModel, table=True):
     __tablename__ = "outbox"
     __table_args__ = (
         Index("ux_outbox_dedupe", "dedupe_key", unique=True),
-        Index("ix_outbox_state", "state"),
+        Index("ix_outbox_queue", "state", "channel", "chat_id"),
+        Index("ix_outbox_waiting", "state", "channel", "not_before", "chat_id"),
         Index("ix_outbox_slot", "channel", "chat_id", "slot"),
     )
 
