@@ -27,6 +27,8 @@ from swarm.core.errors import Conflict, SwarmError
 from swarm.core.message import InboundMessage, OutboundMessage
 from swarm.llm.litellm import LiteLLM
 from swarm.runtime import dbos_engine, recoveries, segments, tasks
+from swarm.runtime.doorman_watch import Watch
+from swarm.runtime.doorman_worker import Command
 from swarm.runtime.engine import TASK, Argument, Engine
 from swarm.settings import load
 
@@ -121,6 +123,22 @@ def serve(app: App, say: Say, *, channel: str) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         made = app.channel(channel)
         await app.worker({channel: made}).run(stop, ready=lambda: say("ready"))
+
+    asyncio.run(until_told())
+    return exits.DONE
+
+
+def listen(app: App, say: Say, *, channel: str, settings: dict[str, str]) -> int:
+    """Listen to a channel and have orders worked in a process of its own, as `swarm up` does."""
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        watch = Watch()
+        command = Command(environment=settings | {"PATH": "/usr/bin:/bin"})
+        doorman = app.doorman({channel: app.channel(channel)}, command=command, watch=watch)
+        async with watch.running():
+            await doorman.run(stop, ready=lambda: say("ready"))
 
     asyncio.run(until_told())
     return exits.DONE
@@ -293,6 +311,7 @@ def leave_children(app: App, say: Say) -> int:
 JOBS: dict[str, Callable[..., int]] = {
     "work": work,
     "serve": serve,
+    "listen": listen,
     "place": place,
     "approve": approve,
     "cancel": cancel,

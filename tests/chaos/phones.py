@@ -5,6 +5,7 @@ all: every update once, every order once, every message on the platform known to
 """
 
 import asyncio
+import os
 import random
 import shutil
 import signal
@@ -13,7 +14,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -214,8 +215,16 @@ class Phone:
     """A home on one platform, and the processes that live and die on it."""
 
     def __init__(
-        self, folder: Path, template: Path, nursery: Nursery, platform: Platform, url: str
+        self,
+        folder: Path,
+        template: Path,
+        nursery: Nursery,
+        platform: Platform,
+        url: str,
+        *,
+        is_apart: bool = False,
     ) -> None:
+        """Make the home; with `is_apart` whoever works is another process than who listens."""
         self.home = folder / "home"
         shutil.copytree(template, self.home)
         self.log = folder / "log"
@@ -225,13 +234,17 @@ class Phone:
         app = App(load(given))
         app.initialise()
         app.close()
+        self.is_apart = is_apart
         self._nursery = nursery
         self._children: list[Child] = []
 
     def start(self) -> Child:
         """Start a process that serves the channel as `swarm up` does."""
+        job, more = (
+            ("listen", {"settings": dict(self.environment)}) if self.is_apart else ("serve", {})
+        )
         child = self._nursery.start(
-            "serve", self.environment, stderr=self.log, channel=self.platform.name
+            job, self.environment, stderr=self.log, channel=self.platform.name, **more
         )
         self._children.append(child)
         return child
@@ -240,6 +253,15 @@ class Phone:
         """Kill with signal 9; False where it had ended before."""
         await asyncio.to_thread(child.signal, signal.SIGKILL)
         return int(await within(child.event("ended"))) == -signal.SIGKILL
+
+    def kill_worker(self, child: Child) -> bool:
+        """Kill whom a child has its orders worked by; False where there is nobody now."""
+        with suppress(OSError):
+            for task in Path(f"/proc/{child.pid}/task").iterdir():
+                for pid in (task / "children").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+                    return True
+        return False
 
     async def stop(self) -> None:
         """End what still runs, kindly."""
@@ -344,7 +366,7 @@ async def campaign(
     sys.stdout.write(f"seed {seed}\n")
     rng = random.Random(seed)
     lines = lines_of(updates)
-    landed = 0
+    landed = workers = 0
     for life in range(kills):
         heard = phone.heard()
         child = phone.start()
@@ -354,6 +376,9 @@ async def campaign(
         phone.platform.stir(rng, copies=copies)
         await phone.hears(more_than=heard)
         await asyncio.sleep(rng.uniform(0.02, life_s))
+        if phone.is_apart and rng.random() < 0.5:
+            workers += phone.kill_worker(child)
+            await asyncio.sleep(rng.uniform(0.02, life_s))
         landed += await phone.kill(child)
     assert landed == kills
     last = phone.start()
@@ -364,6 +389,8 @@ async def campaign(
     finally:
         await phone.stop()
     figures = check(phone, lines, kills=kills)
+    if phone.is_apart:
+        figures = f"{figures.rstrip()}, {workers} workers killed besides\n"
     sys.stdout.write(figures)
     return figures
 

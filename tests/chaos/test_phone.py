@@ -24,22 +24,42 @@ def platform_on(name: str, server: object) -> Platform:
 
 
 async def run(
-    tmp_path: Path, template: Path, nursery: Nursery, name: str, **options: float
+    tmp_path: Path,
+    template: Path,
+    nursery: Nursery,
+    name: str,
+    *,
+    is_apart: bool = True,
+    **options: float,
 ) -> None:
     # How fast something is acknowledged says nothing where processes are killed meanwhile.
     made: AbstractAsyncContextManager[Any] = SERVERS[name](is_strict=False)
     async with provider_of() as provider, made as server:
-        phone = Phone(tmp_path, template, nursery, platform_on(name, server), provider.url)
+        platform = platform_on(name, server)
+        phone = Phone(tmp_path, template, nursery, platform, provider.url, is_apart=is_apart)
         await phones.campaign(phone, **options)  # type: ignore[arg-type]
         assert [v for v in server.violations if "Slack wants three" not in v] == []
 
 
-@pytest.mark.parametrize("name", ["telegram", "slack", "whatsapp"])
+@pytest.mark.parametrize(
+    ("name", "is_apart"),
+    [("telegram", True), ("slack", False), ("whatsapp", False)],
+    ids=["telegram, two processes", "slack", "whatsapp"],
+)
 async def test_kills_while_people_write_lose_nothing_and_double_nothing(
-    tmp_path: Path, template: Path, nursery: Nursery, name: str
+    tmp_path: Path, template: Path, nursery: Nursery, name: str, is_apart: bool
 ) -> None:
     await run(
-        tmp_path, template, nursery, name, updates=12, kills=2, copies=3, life_s=1.5, settle_s=90
+        tmp_path,
+        template,
+        nursery,
+        name,
+        is_apart=is_apart,
+        updates=12,
+        kills=2,
+        copies=3,
+        life_s=4 if is_apart else 1.5,
+        settle_s=90,
     )
 
 
