@@ -22,6 +22,9 @@ Shock = Annotated[
     str | None,
     Option("--price-shock", metavar="FACTORS", help="Show the cost times these: llm=10."),
 ]
+Stepped = Annotated[
+    bool, Option("--step", help="Show each call and its answer, and wait for Enter.")
+]
 EngineName = Annotated[
     str | None,
     Option("--engine", metavar="NAME", help="dbos: work the order with production's engine."),
@@ -78,9 +81,7 @@ def replay(
         str | None,
         Option("--until", metavar="N|PLACE", help="Stop after N calls, or before a place."),
     ] = None,
-    step: Annotated[
-        bool, Option("--step", help="Show each call and its answer, and wait for Enter.")
-    ] = False,
+    step: Stepped = False,
     faults: Annotated[
         str | None,
         Option("--faults", metavar="LIST", help="Put faults of the provider in: 429@3,cut@5."),
