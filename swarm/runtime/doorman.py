@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from swarm.channels.base import Channel
 from swarm.core.clock import Clock
 from swarm.ledger.hosting.terms import HostingConfig
+from swarm.runtime import home_deaths
 from swarm.runtime.doorman_watch import Watch
 from swarm.runtime.doorman_worker import Command, WorkerProcess
 from swarm.runtime.heartbeat import Heartbeat
@@ -102,6 +103,7 @@ class Doorman:
         """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._seat)
+            await self._store.awrite(home_deaths.forgive)
             heartbeat = stack.enter_context(Heartbeat(self._home))
             if self._monitor is not None:
                 await self._monitor.open()

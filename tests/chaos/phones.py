@@ -376,7 +376,8 @@ async def campaign(
         phone.platform.stir(rng, copies=copies)
         await phone.hears(more_than=heard)
         await asyncio.sleep(rng.uniform(0.02, life_s))
-        if phone.is_apart and rng.random() < 0.5:
+        # Seldom: an order that is at work whenever a worker alone dies is set apart at the sixth.
+        if phone.is_apart and life % 10 == 1:
             workers += phone.kill_worker(child)
             await asyncio.sleep(rng.uniform(0.02, life_s))
         landed += await phone.kill(child)
