@@ -97,9 +97,9 @@ def _reached(config: pytest.Config, stack: ExitStack) -> Level:
     if highest == "docker":
         try:
             daemon = stack.enter_context(_daemon(config))
-            engine.build(daemon, TAG, cache=kept)
+            stands_on = engine.build(daemon, TAG, cache=kept)
             stack.callback(daemon.clear)
-            return Level("docker", Instances(daemon, TAG))
+            return Level("docker", Instances(daemon, TAG, stands_on))
         except (engine.NoEngineError, base.BaseFailedError) as error:
             why = str(error)
     if highest != "venv":

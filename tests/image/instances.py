@@ -87,6 +87,8 @@ class Instances:
 
     engine: Engine
     tag: str
+    base: str
+    """The image that it stands on."""
 
     def run(
         self, *words: str, name: str, volume: str | None = None, network: str = "none",

@@ -53,8 +53,14 @@ def movable_python() -> Path | None:
 
     One that a distribution put below `/usr` does not: its parts lie among everything else.
     """
-    pyenv = sorted(Path.home().glob(f".pyenv/versions/{WANTED}.*/bin/python{WANTED}"))
-    for program in (f"/usr/local/bin/python{WANTED}", *map(str, pyenv), f"python{WANTED}"):
+    # Beside the Python that runs this, too: the home may be another one than who installed them.
+    near = (Path.home() / ".pyenv" / "versions", Path(sys.base_prefix).parent)
+    kept = [
+        str(found)
+        for folder in near
+        for found in sorted(folder.glob(f"{WANTED}.*/bin/python{WANTED}"))
+    ]
+    for program in (f"/usr/local/bin/python{WANTED}", *kept, f"python{WANTED}"):
         found = subprocess.run(  # noqa: S603  # our own words
             [program, "-I", "-c", "import sys; print(sys.base_prefix)"],
             capture_output=True, text=True, check=False,
