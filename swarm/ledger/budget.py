@@ -119,9 +119,11 @@ _OPEN = Prepared(budgets.insert())
 _HOLD = (
     sa.select(budgets.c.scope)
     .where(budgets.c.scope.in_(sa.bindparam("scopes", expanding=True)))
-    .order_by(budgets.c.scope)
+    .order_by(budgets.c.scope.desc())
     .with_for_update()
 )
+"""Locks the rows one after the other, always in one order, so that no two wait for each other. The
+task's and the order's come before the day's and the company's, which everybody wants."""
 
 
 def reserve(connection: Connection, scopes: list[str], worst_pico: int) -> None:
@@ -130,9 +132,8 @@ def reserve(connection: Connection, scopes: list[str], worst_pico: int) -> None:
     Raises:
         LimitExceeded: One scope has not that much left; the text names it and the way on.
     """
-    if connection.dialect.name == "postgresql":
-        # Others give back meanwhile what would have been enough: all is seen at one moment.
-        connection.execute(_HOLD, {"scopes": scopes})
+    # Others give back meanwhile what would have been enough: all is seen at one moment.
+    _hold(connection, scopes)
     held = _reserve(len(scopes)).run(connection, {**_named(scopes), "worst": worst_pico})
     if held != len(scopes):
         raise _exceeded(connection, scopes, worst_pico)
@@ -142,8 +143,15 @@ def settle(
     connection: Connection, scopes: list[str], *, reserved_pico: int, cost_pico: int
 ) -> None:
     """Replace a hold by what was really spent."""
+    _hold(connection, scopes)
     spent = {"reserved": reserved_pico, "cost": cost_pico}
     _settle(len(scopes)).run(connection, {**_named(scopes), **spent})
+
+
+def _hold(connection: Connection, scopes: list[str]) -> None:
+    """Lock the rows where writers run side by side; SQLite has one writer at a time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_HOLD, {"scopes": scopes})
 
 
 def _exceeded(connection: Connection, scopes: list[str], worst_pico: int) -> LimitExceeded:
