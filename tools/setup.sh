@@ -142,6 +142,14 @@ case "${1:-} ${2:-}" in
         /usr/lib64/libseccomp.so.2 2>/dev/null | grep -q . || missing="$missing libseccomp2"
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 ||
         missing="$missing postgresql"
+    # What a person may not want on a machine of theirs (a server that listens, a machine's first
+    # start) goes where nobody lives; the tests that need it are skipped elsewhere, and say so.
+    if [ "${CI:-}" = true ]; then
+        PATH="$PATH:/usr/sbin:/sbin" command -v sshd >/dev/null 2>&1 || missing="$missing openssh-server"
+        command -v ssh-keygen >/dev/null 2>&1 || missing="$missing openssh-client"
+        command -v cloud-init >/dev/null 2>&1 || missing="$missing cloud-init"
+        command -v docker-compose >/dev/null 2>&1 || missing="$missing docker-compose"
+    fi
     # Without them their tests are skipped, which is no reason to run none. macOS has neither.
     # shellcheck disable=SC2086 # one word for each package
     if [ -n "$missing" ] && [ "$(uname -s)" = Linux ]; then install_system $missing || true; fi
