@@ -26,6 +26,8 @@ MODEL = "openai/gpt-4o-mini"
 PATIENCE_S = 100.0
 """Longest wait for anything; reached only where something is broken."""
 LOOK_S = 0.02
+SHOWN = 40
+"""Rows of each kind in the report of a failed test."""
 UNFINISHED = """
 SELECT workflow_uuid, status, application_version FROM workflow_status
 WHERE status IN ('PENDING', 'ENQUEUED')
@@ -41,13 +43,13 @@ async def within(awaited: "Awaitable[T] | Future[T]", timeout_s: float = PATIENC
     return await asyncio.wait_for(awaited, timeout_s)
 
 
-async def until(condition: Callable[[], bool]) -> bool:
+async def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
     """Wait for what another process commits, which is no event that this one could await.
 
     Returns:
         True once it came about, False where it did not in a long time.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -134,7 +136,7 @@ class Site:
         """True where a worker has an order in its hands."""
         return OrderStatus.WORKING in self.statuses().values()
 
-    async def halted(self, worker: Child) -> None:
+    async def halted(self, worker: Child, patience_s: float = PATIENCE_S) -> None:
         """Wait until no order moves any more and every message is out.
 
         Raises:
@@ -145,7 +147,7 @@ class Site:
             assert worker.is_alive, f"the worker ended:\n{self.shown()}"
             return self._is_quiet()
 
-        assert await until(is_halted), f"no halt:\n{self.shown()}"
+        assert await until(is_halted, patience_s), f"no halt:\n{self.shown()}"
 
     def shown(self) -> str:
         """Return where all stands, for the report of a failed test."""
@@ -156,7 +158,9 @@ class Site:
             "SELECT order_id, state FROM outbox WHERE state != 'sent'",
         )
         rows = self.app.store.read(
-            lambda c: [tuple(row) for query in queries for row in c.exec_driver_sql(query)]
+            lambda c: [
+                tuple(row) for query in queries for row in c.exec_driver_sql(query).fetchmany(SHOWN)
+            ]
         )
         return "\n".join([*map(str, rows), self.stderr.read_text()[-2000:]])
 

@@ -14,10 +14,12 @@ from swarm.core.order import OrderStatus
 from swarm.store.tables import metadata
 from tests.acceptance.at_work import script
 from tests.chaos.audit import Books
-from tests.chaos.site import UNFINISHED, Ground, Site
+from tests.chaos.site import PATIENCE_S, UNFINISHED, Ground, Site
 from tests.servers.provider import ScriptedProvider
 
 LOOK_S = 2.0
+PACE_S = 0.7
+"""What an order may take, its questions sent, on a machine that has much else to do."""
 MOST_MIB = 8.0
 """How much more a worker may hold; an allocator's own steps are a few of them."""
 MOST_CORE = 0.01
@@ -60,7 +62,7 @@ async def wait_all(ground: Ground, folder: Path, *, count: int, is_measured: boo
         for number in range(count):
             await site.place(number)
         worker = site.worker()
-        await site.halted(worker)
+        await site.halted(worker, PATIENCE_S + count * PACE_S)
         assert await site.end(worker) == 0
         assert set(site.statuses().values()) == {OrderStatus.WAITING}
         assert len(provider.bodies) == count

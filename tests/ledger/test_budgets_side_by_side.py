@@ -20,7 +20,7 @@ WORST, COST = 7, 3
 """In 1e-12 parts."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
     if reason := postgres.missing():
         pytest.skip(reason)
