@@ -63,7 +63,7 @@ def inbox(*, as_json: bool) -> None:
     if as_json:
         show_json([*map(_ask, asks), *map(_handover, served)])
     else:
-        lines = [*ask_lines(asks), *(card_text(row, None) for row in served)]
+        lines = [*ask_lines(asks), *map(_handover_lines, served)]
         say("\n".join(lines).strip() or "Nothing waits for you.")
     if warning:
         tell(warning)
@@ -91,8 +91,12 @@ def _ask(ask: Ask) -> dict[str, Any]:
     }
 
 
+def _handover_lines(row: Any) -> str:
+    return f'{card_text(row, None)}\n  $ swarm customers answer {row.id} "your answer"'
+
+
 def _handover(row: Any) -> dict[str, Any]:
-    """Return a customer who waits for a human; they are answered from a chat (`/inbox` there)."""
+    """Return a customer who waits for a human; `swarm customers answer ID TEXT` answers them."""
     return {
         "id": row.id,
         "order": row.order_id,

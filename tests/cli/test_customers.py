@@ -37,6 +37,9 @@ async def test_a_human_answers_from_the_terminal_and_their_minutes_count(
         waiting, ben = listed["customers"]
         assert (waiting["customer"], waiting["handover_state"]) == (f"{SUPPORT}:{EVE}", "open")
         assert (ben["handover_id"], listed["total"]) == (None, 2)
+        assert await asyncio.to_thread(run, ["inbox"]) == exits.DONE
+        way = f'$ swarm customers answer {waiting["handover_id"]} "your answer"'
+        assert way in capsys.readouterr().out
         page = await swarm("show", waiting["customer"])
         assert page["conversation"][0]["text"] == "/human my bread is green"
         assert page["handover"]["shown_at"] >= page["handover"]["asked_at"]
