@@ -64,7 +64,7 @@ test:
 	$(call step,setup,sh tools/setup.sh dev && sh tools/setup.sh system)
 	$(call step,ruff format,$(bin)/ruff format --check)
 	$(call step,ruff check,$(bin)/ruff check)
-	$(call step,mypy,$(bin)/mypy)
+	$(call step,mypy,$(bin)/mypy --num-workers auto)
 	$(call step,lint-imports,$(bin)/lint-imports)
 	$(call step,lock,$(bin)/python -m tools.lock check)
 	$(call step,pytest,$(bin)/pytest -n auto --dist=worksteal --hypothesis-profile=ci)

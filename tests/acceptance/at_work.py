@@ -46,7 +46,7 @@ def settings_of(home: Path, url: str, **more: str) -> dict[str, str]:
         "SWARM_LLM__BACKOFF_S": "0",
         "SWARM_LLM__TIMEOUT_S": "20",
         "SWARM_LLM__IDLE_TIMEOUT_S": "10",
-        "SWARM_LIMITS__POLL_S": "0.02",
+        "SWARM_LIMITS__POLL_S": "0.05",
         "USER": "ada",
     }
     return environment | {f"SWARM_{name.upper()}": value for name, value in more.items()}

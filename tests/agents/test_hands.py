@@ -18,13 +18,13 @@ from swarm.core.mark import CLEAN, Mark
 from swarm.core.role import Role
 from swarm.ledger.effects import Actor, EffectBook
 from swarm.ledger.labels import LabelBook
-from swarm.store import schema
-from swarm.store.database import Store, sqlite_url
+from swarm.store.database import Store
 from swarm.store.tables import effects, orders, tasks
 from swarm.tools.base import Arguments, AskPerson, Effect, Handoff, ToolContext, ToolResult
 from swarm.tools.policy import PolicyConfig
 from tests.agents.asked import CALLER, ROLE, Scripted, calls, said, user
 from tests.agents.clocks import MovableClock
+from tests.store import empty
 
 
 class Words(Arguments):
@@ -60,8 +60,7 @@ class Sender(Recorder):
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """Return a database with one order at work, in the hands of `CALLER`."""
-    store = Store(sqlite_url(tmp_path / "swarm.db"))
-    schema.upgrade(store)
+    store = empty.store(tmp_path)
     order = {
         "id": "o1", "created_at": "", "channel": "c", "account": "", "update_id": "u",
         "chat_id": "", "sender_id": "", "status": "working", "segment": 0, "owner": "r0",

@@ -10,8 +10,8 @@ import pytest
 from swarm.runtime.dbos_engine import DbosEngine
 from swarm.runtime.engine import SEGMENT, TASK, Engine
 from swarm.runtime.plain_engine import PlainEngine
-from swarm.store import schema
-from swarm.store.database import Store, sqlite_url
+from swarm.store.database import Store
+from tests.store import empty
 
 PATIENCE_S = 20.0
 Make: TypeAlias = Callable[[], Engine]
@@ -19,8 +19,7 @@ Make: TypeAlias = Callable[[], Engine]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(sqlite_url(tmp_path / "swarm.db"))
-    schema.upgrade(opened)
+    opened = empty.store(tmp_path)
     yield opened
     opened.close()
 

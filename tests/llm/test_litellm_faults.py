@@ -279,10 +279,14 @@ async def test_a_stream_that_drips_is_given_up_after_the_total_timeout() -> None
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
         writer.write(head)
-        while not reader.at_eof():
+        hung_up = asyncio.ensure_future(reader.read())
+        while not hung_up.done():
             writer.write(b": still thinking\n\n")
-            await asyncio.wait([asyncio.ensure_future(reader.read(1 << 16))], timeout=0.01)
+            await asyncio.wait([hung_up], timeout=0.01)
         writer.close()
+        ended.set()
+
+    ended = asyncio.Event()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -290,6 +294,7 @@ async def test_a_stream_that_drips_is_given_up_after_the_total_timeout() -> None
         got = await outcome(llm, timeout_s=0.2, idle_timeout_s=5)
         assert isinstance(got, Transient)
         assert (got.kind, got.is_billed_unknown) == ("timeout", True)
+        await asyncio.wait_for(ended.wait(), 20)
 
 
 NO_ANSWERS = [b"", b"OK", b"null", b"[]", b"{}", b'{"object": "list", "data": []}', b"\xff\xfe{"]

@@ -20,6 +20,7 @@ from swarm.memory.sql import SqlMemory
 from swarm.store import schema
 from swarm.store.database import Store, sqlite_url
 from tests.memory.clock import HandClock
+from tests.store import empty
 
 SECRET = "zebrafish"
 """A word whose stem is itself, so that it can be searched for in files."""
@@ -28,8 +29,7 @@ OWNER = Viewer("owner", is_owner=True)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(sqlite_url(tmp_path / "swarm.db"))
-    schema.upgrade(store)
+    store = empty.store(tmp_path)
     yield store
     store.close()
 

@@ -15,16 +15,15 @@ from sqlalchemy.engine import Connection
 from swarm.core.errors import LimitExceeded
 from swarm.core.money import to_pico
 from swarm.ledger import budget
-from swarm.store import schema
-from swarm.store.database import Store, sqlite_url
+from swarm.store.database import Store
+from tests.store import empty
 
 SCOPES = ["order:o1", "day:2026-03-01", budget.COMPANY]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(sqlite_url(tmp_path / "swarm.db"))
-    schema.upgrade(store)
+    store = empty.store(tmp_path)
     yield store
     store.close()
 

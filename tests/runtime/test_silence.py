@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,17 +134,35 @@ def test_importing_any_module_reads_nothing_prints_nothing_and_opens_no_socket(
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
-def test_a_worker_without_orders_binds_and_connects_nothing(tmp_path: Path) -> None:
-    out, err = run(WORKER, tmp_path)
-    assert json.loads((tmp_path / "r").read_text()) == []
-    assert (out, err) == ("", "")
+@dataclass(frozen=True)
+class Idle:
+    """What a worker without orders left behind."""
+
+    streams: tuple[str, str]
+    made: list[Any]
+    """The sockets that Python knows of."""
+    calls: list[str] | None
+    """What the process asked of the system about sockets; None where nothing could listen."""
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Idle:
+    """Let one worker wait, watched from inside and from outside at once."""
+    home = tmp_path_factory.mktemp("idle")
+    trace = home / "trace"
+    strace = ("strace", "-f", "-qq", "-e", "trace=socket,connect,bind,listen", "-o", str(trace))
+    streams = run(WORKER, home, before=strace if shutil.which("strace") else ())
+    calls = trace.read_text().splitlines() if trace.exists() else None
+    return Idle(streams, json.loads((home / "r").read_text()), calls)
+
+
+def test_a_worker_without_orders_binds_and_connects_nothing(idle: Idle) -> None:
+    assert idle.made == []
+    assert idle.streams == ("", "")
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_no_library_opens_a_socket_of_the_network_behind_python_s_back(tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    calls = "trace=socket,connect,bind,listen"
-    run(WORKER, tmp_path, before=("strace", "-f", "-qq", "-e", calls, "-o", str(trace)))
-    lines = trace.read_text().splitlines()
-    assert [line for line in lines if "AF_INET" in line] == []
-    assert [line for line in lines if "listen(" in line] == []
+def test_no_library_opens_a_socket_of_the_network_behind_python_s_back(idle: Idle) -> None:
+    assert idle.calls is not None
+    assert [line for line in idle.calls if "AF_INET" in line] == []
+    assert [line for line in idle.calls if "listen(" in line] == []

@@ -24,14 +24,14 @@ from swarm.settings import load
 from swarm.store import migrations, schema
 from swarm.store.database import Store, sqlite_url
 from swarm.store.tables import meta, metadata
+from tests.store import empty
 
 VERSIONS = Path(migrations.__path__[0]) / "versions"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(sqlite_url(tmp_path / "swarm.db"))
-    schema.upgrade(store)
+    store = empty.store(tmp_path)
     yield store
     store.close()
 

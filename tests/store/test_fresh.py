@@ -30,6 +30,7 @@ def company(home: Path) -> App:
 @pytest.fixture
 def ready_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make the empty database as a build of the image does."""
+    monkeypatch.setattr(fresh.place, "__kwdefaults__", {"ready_made": tmp_path / "none"})
     app = company(tmp_path / "build")
     app.initialise()
     app.close()
@@ -63,5 +64,5 @@ def test_a_database_that_is_there_is_never_replaced(tmp_path: Path, ready_made: 
 
 
 def test_an_installation_without_one_makes_the_tables_itself(tmp_path: Path) -> None:
-    assert fresh.place(tmp_path / "swarm.db") is False
+    assert fresh.place(tmp_path / "swarm.db", ready_made=tmp_path / "none") is False
     assert not list(tmp_path.iterdir())

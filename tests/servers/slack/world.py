@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Document: TypeAlias = dict[str, Any]
-WAIT_S = 8.0
+WAIT_S = 20.0
+"""Longest wait for a message; reached only where none comes."""
 
 
 class NothingCame(AssertionError):

@@ -8,7 +8,8 @@ from typing import TypeAlias
 from tests.servers.telegram.world import Chat, Event, Message, StoredFile, Topic
 
 Wanted: TypeAlias = str | Callable[[Message], bool] | None
-WAIT_S = 5.0
+WAIT_S = 20.0
+"""Longest wait for a message; reached only where none comes."""
 INDENT = "    "
 
 

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from tests.servers.whatsapp.server import Delivery, WhatsAppServer
 
 Document = dict[str, Any]
-WAIT_S = 8.0
+WAIT_S = 20.0
+"""Longest wait for a message; reached only where none comes."""
 
 
 class NothingCame(AssertionError):
