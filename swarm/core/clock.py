@@ -29,7 +29,9 @@ class SystemClock:
 
 def iso(moment: datetime) -> str:
     """Write an aware moment as UTC ISO-8601 with microseconds, so that texts sort as times do."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_iso(text: str) -> datetime:

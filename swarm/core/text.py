@@ -13,12 +13,17 @@ MAX_ORDER_BYTES = 256 * 1024
 _BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C])
 _CONTROL = {c: None for c in range(32) if chr(c) not in "\t\n"} | dict.fromkeys(range(127, 160))
 
+_ODD = re.compile(r"[^\t\n -~]")
+"""What is not plain ASCII; a text without any is clean."""
+
 
 def clean_text(text: str) -> str:
     """Normalise a text from outside: NFC, line feeds, no controls, no bidi marks, no surrogates.
 
     Lone surrogates become U+FFFD, because no database and no wire can carry them.
     """
+    if not _ODD.search(text):
+        return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return unicodedata.normalize("NFC", text.translate(_CONTROL).translate(_BIDI))

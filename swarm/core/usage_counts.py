@@ -94,7 +94,8 @@ class Reading:
 
     def usage(self) -> Usage:
         """Return the sum of all turns."""
-        return sum((sample.usage() for sample in self.samples), Usage())
+        first, *others = (sample.usage() for sample in self.samples)
+        return sum(others, first)
 
 
 def count(holder: Document, key: str) -> int:

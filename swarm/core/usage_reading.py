@@ -109,6 +109,14 @@ def read(raw: Any, *, provider: str = "") -> Reading:
     return found
 
 
+def has_known_shape(raw: Any) -> bool:
+    """Say whether a usage object has the words of a provider that is known, whatever they count."""
+    if not isinstance(raw, Mapping) or not raw:
+        return False
+    usage, _ = _unwrapped(raw)
+    return any(usage.get(word) is not None for words, _ in _SHAPES for word in words)
+
+
 def reported_cost(raw: Any) -> Decimal | None:
     """Return what the provider says the call cost, in USD; None if it is silent.
 

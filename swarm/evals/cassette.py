@@ -15,6 +15,8 @@ lines and holds the SHA-256 of all before it, so that a cut or an edit shows. Th
 - `message`: one message that the company sent; how work went on meanwhile is not among them.
 - `file`: one file as the order left it in its workspace.
 - `change`: one file as a command left it, by the place of the command.
+- `passage`: one piece of the knowledge that a customer's answer was written with.
+- `turn`: one thing said before in that customer's conversation.
 
 What each may say stands in `lanes.py`. A path ending in `.zst` is compressed with Zstandard.
 """
@@ -97,7 +99,10 @@ MAX_NOTE = 1024
 
 
 def _lines(cassette: Cassette) -> Iterator[str]:
-    yield _dumped(cassette.manifest.model_dump(mode="json"))
+    manifest = cassette.manifest.model_dump(mode="json")
+    if manifest["customer"] is None:
+        del manifest["customer"]  # Only a customer's question tells of one.
+    yield _dumped(manifest)
     for entry in cassette.entries:
         yield _dumped(entry)
 

@@ -1,7 +1,7 @@
 """Set what a replay came to beside what was recorded, and name the first difference of each part."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from swarm.core.lane import lane_of
@@ -17,7 +17,9 @@ from swarm.llm.cassette import Miss, difference
 NOTHING = "(nothing)"
 
 
-def calls(cassette: Cassette, rows: Iterable[Any]) -> Iterator[Miss]:
+def calls(
+    cassette: Cassette, rows: Iterable[Any], *, digest: Callable[[Any], str] = row_digest
+) -> Iterator[Miss]:
     """Give the model calls that were counted, priced or noted otherwise."""
     now: dict[str, list[Any]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.node, row.seq, row.attempt)):
@@ -28,11 +30,13 @@ def calls(cassette: Cassette, rows: Iterable[Any]) -> Iterator[Miss]:
         then[entry["lane_of"]].append(entry)
     for lane, entries in then.items():
         for index, (entry, row) in enumerate(zip(entries, now[lane], strict=False)):
-            if found := _call(lane, index, entry, row):
+            if found := _call(lane, index, entry, row, digest):
                 yield found
 
 
-def _call(lane: str, index: int, entry: Entry, row: Any) -> Miss | None:
+def _call(
+    lane: str, index: int, entry: Entry, row: Any, digest: Callable[[Any], str]
+) -> Miss | None:
     # What was used first: a cost that follows from it is no difference of its own.
     used = difference(lane, index, {"usage": entry.get("usage")}, {"usage": readable_usage(row)})
     if used is not None:
@@ -52,10 +56,10 @@ def _call(lane: str, index: int, entry: Entry, row: Any) -> Miss | None:
         "charge": readable_charge(row),
     }
     found = difference(lane, index, told, got)
-    if found is not None or entry["ledger_sha256"] == row_digest(row):
+    if found is not None or entry["ledger_sha256"] == digest(row):
         return found
     # All that can be read is the same: the answer itself is not what was recorded.
-    return Miss(lane, index, lane, "answer", entry["ledger_sha256"], row_digest(row))
+    return Miss(lane, index, lane, "answer", entry["ledger_sha256"], digest(row))
 
 
 def tools(cassette: Cassette, rows: Iterable[Mapping[str, Any]]) -> Iterator[Miss]:

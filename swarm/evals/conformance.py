@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from swarm.agents.decide import parse_document
 from swarm.agents.protocol import action_schema
 from swarm.core.chat import Completion, Message, ModelRequest, RawAnswer, StopReason
@@ -163,8 +165,18 @@ async def _finding(title: str, is_required: bool, check: _Check, desk: _Desk) ->
     except SwarmError as error:
         passed, detail = False, str(error)
     except (ValueError, KeyError, TypeError) as error:
-        passed, detail = False, f"{type(error).__name__}: {error}"
+        passed, detail = False, f"its answer does not fit what was asked: {_said(error)}"
     return Finding(title, passed, is_required, detail[:300])
+
+
+def _said(error: Exception) -> str:
+    """Say in one line what an answer lacks."""
+    if isinstance(error, ValidationError):
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        return "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in faults[:3])
+    if isinstance(error, KeyError):
+        return f"{error.args[0]}: missing"
+    return str(error)
 
 
 def _document(

@@ -10,8 +10,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.core.document import OrderDocument
+from swarm.evals.told import messages_of
 from swarm.store.database import Store
-from swarm.store.tables import approvals, asks, effects, founder_actions, ledger, orders, outbox
+from swarm.store.tables import (
+    approvals,
+    asks,
+    effects,
+    founder_actions,
+    handovers,
+    ledger,
+    orders,
+    outbox,
+)
 
 Row = Mapping[str, Any]
 
@@ -67,10 +77,17 @@ def _gather(connection: Connection, document: OrderDocument, home: Path) -> Orde
         effects=tuple(_opened(row) for row in made if row["seq"] >= 0),
         asks=rows(asks, asks.c.created_at, asks.c.id),
         approvals=rows(approvals, approvals.c.created_at, approvals.c.id),
-        messages=rows(outbox, outbox.c.id),
+        messages=rows(outbox, outbox.c.id) or tuple(_to_a_customer(connection, document.id)),
         actions=rows(founder_actions, founder_actions.c.at, founder_actions.c.id),
         recalled=(*_framed_with(connection, document.id), *_recalled(made)),
     )
+
+
+def _to_a_customer(connection: Connection, order_id: str) -> Iterator[Row]:
+    """Give the answer to a customer and the cards that it led to: both name no order."""
+    handed = connection.execute(sa.select(handovers).where(handovers.c.order_id == order_id))
+    for row in messages_of(connection, order_id, handed.first()):
+        yield {column.name: getattr(row, column.name) for column in outbox.c}
 
 
 def _framed_with(connection: Connection, order_id: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from swarm.app import App
 from swarm.core.role import MCP_PREFIX
 from swarm.evals.lanes import Entry
 from swarm.evals.manifest import BookFacts, Manifest, McpFacts
-from swarm.ledger.calls import requests_of
 from swarm.ledger.price_documents import read_book
 from swarm.ledger.price_names import canonical, spellings
 from swarm.ledger.prices import BOOK, PriceBook
@@ -93,9 +92,8 @@ def price_book(
     return PriceBook(first, id=id, overrides=settings.prices, layers=layers)
 
 
-def offered_mcp(app: App, calls: Sequence[Any]) -> McpFacts:
-    """Return the tools of MCP servers that an order was offered, as they were approved."""
-    requests = requests_of(calls).values()
+def offered_mcp(app: App, requests: Iterable[Entry]) -> McpFacts:
+    """Return the tools of MCP servers that requests offered, as they were approved."""
     offered = sorted(
         {
             tool["name"]

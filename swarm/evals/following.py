@@ -14,11 +14,13 @@ from swarm.core.errors import SwarmError
 from swarm.evals.cassette import Cassette, Entry
 from swarm.evals.cues import CuedPause, Cues
 from swarm.evals.phone import Phone
+from swarm.evals.serving import Counter
 from swarm.evals.stage import ReplayClock
 from swarm.evals.words import MIDWAY, answer_with
 from swarm.ledger.book import FAILED, USED
 from swarm.llm.cassette import NOTHING, Miss, RecordedCall
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import asks, ledger
 
 LOOK_S = 0.004
@@ -38,7 +40,9 @@ class Follower:
         self._heard = cassette.lane("inbound")
         words = cassette.lane("founder")
         has_sent = any(entry.get("sent_id") for entry in cassette.lane("message"))
-        self.is_needed = bool(self._heard or has_sent or any(w["act"] in MIDWAY for w in words))
+        self._is_served = cassette.manifest.customer is not None
+        is_midway = any(word["act"] in MIDWAY for word in words)
+        self.is_needed = bool(self._heard or has_sent or is_midway or self._is_served)
         """Whether there is anything that a replay with words at halts alone would get wrong."""
         timed = [w for w in words if w["at"] is not None] if self.is_needed else []
         calls = cassette.lane("model") if self.is_needed else []
@@ -70,17 +74,34 @@ class Follower:
 
     def place(self, app: App, place: Callable[[], None]) -> None:
         """Let the order come in: as it was heard, or as `place` has it where it was not."""
-        if self._heard or any(entry.get("sent_id") for entry in self._cassette.lane("message")):
+        has_sent = any(entry.get("sent_id") for entry in self._cassette.lane("message"))
+        if self._heard or has_sent or self._is_served:
             self._phone = Phone(app, self._cassette, self._clock)
             self._phone.introduce()
+        if not self._is_served:
+            self._take_in(place)
+            return
+        counter = Counter(app, self._cassette)
+        counter.open()
+        self._take_in(place, waited=counter.place)
+        counter.give()
+
+    def _take_in(
+        self, place: Callable[[], None], *, waited: Callable[[], Miss | None] | None = None
+    ) -> None:
+        """Let the order come in; `waited` takes what had waited for another answer."""
         order = self._cassette.manifest.order
         is_heard = bool(self._heard) and self._heard[0]["update_id"] == order["update_id"]
-        if not is_heard:
+        if not is_heard and waited is None:
             place()
             return
-        assert self._phone is not None
-        self._note(self._phone.hear(self._heard[0]))
-        self._cues.said()
+        if not is_heard:
+            assert waited is not None
+            self._note(waited())
+        else:
+            assert self._phone is not None
+            self._note(self._phone.hear(self._heard[0]))
+            self._cues.said()
         if self.misses:
             # Not taken as it was heard: what differs is told of an order that is there.
             place()
@@ -161,9 +182,7 @@ class Follower:
         return None
 
     def _answered(self, connection: Connection) -> int:
-        is_done = (ledger.c.order_id == self._order_id, ledger.c.state.in_((USED, FAILED)))
-        counted = sa.select(sa.func.count()).select_from(ledger).where(*is_done)
-        return int(connection.execute(counted).scalar() or 0)
+        return int(_ANSWERED.scalar(connection, {"of_order": self._order_id}) or 0)
 
     async def _settled(self, app: App, is_lost: Callable[[], bool]) -> None:
         """Let what was under way when the order was cancelled come to its end."""
@@ -181,6 +200,18 @@ class Follower:
 
 def open_asks(connection: Connection, order_id: str) -> list[Any]:
     """Return what an order waits for, in the order in which it was asked."""
-    query = sa.select(asks).where(asks.c.order_id == order_id, asks.c.state == "open")
-    by_place = query.order_by(asks.c.created_at, asks.c.node, asks.c.seq)
-    return list(connection.execute(by_place).all())
+    return list(_OPEN.all(connection, {"of_order": order_id}))
+
+
+# Written once: building a statement costs more than running it.
+_ORDER: sa.BindParameter[str] = sa.bindparam("of_order")
+_ANSWERED = Prepared(
+    sa.select(sa.func.count(ledger.c.id)).where(
+        ledger.c.order_id == _ORDER, ledger.c.state.in_((USED, FAILED))
+    )
+)
+_OPEN = Prepared(
+    sa.select(asks)
+    .where(asks.c.order_id == _ORDER, asks.c.state == "open")
+    .order_by(asks.c.created_at, asks.c.node, asks.c.seq)
+)

@@ -29,6 +29,12 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from swarm.app import ENGINES
 from swarm.core.errors import InvalidInput
 from swarm.evals.homes import empty_database
+from swarm.evals.undoing import (
+    UndoableConnection,
+    begin_by_savepoint,
+    driver_of,
+    open_undoable,
+)
 from swarm.runtime import plain_engine
 from swarm.runtime.engine import SEGMENT, TASK, Argument, Engine, Workflow
 from swarm.runtime.plain_engine import PlainEngine
@@ -106,7 +112,7 @@ class HouseStore(Store):
         """
         self._content = content
         self._is_shared = is_shared
-        self._kept: Connection | None = None
+        self._kept: tuple[Connection, UndoableConnection] | None = None
         self._turn = threading.Lock()
         self.work = Work()
         super().__init__("sqlite://")
@@ -114,7 +120,12 @@ class HouseStore(Store):
     def _make_engine(self) -> sa.Engine:
         teach_subseconds()
         if not self._is_shared:
-            return sa.create_engine("sqlite://", creator=self._open, poolclass=StaticPool)
+            content = self._content
+            engine = sa.create_engine(
+                "sqlite://", creator=lambda: open_undoable(content), poolclass=StaticPool
+            )
+            begin_by_savepoint(engine)
+            return engine
         pool = _OneConnection(cast(Any, self._open), pool_size=1, max_overflow=0, timeout=WAIT_S)
         pool.work = self.work
         return sa.create_engine("sqlite://", pool=pool)
@@ -131,25 +142,38 @@ class HouseStore(Store):
         """Run `work` in one transaction and commit it."""
         if self._is_shared:
             return super().write(work)
-        # Nobody else could write between its reads and its first change, so the driver may begin
-        # by itself; and what is taken from a pool and put back costs more than most statements.
-        with self._turn, self._connection().begin() as transaction:
-            return work(transaction.connection)
+        # What SQLAlchemy and its pool do around a transaction costs more than most statements.
+        with self._turn:
+            connection, driver = self._held()
+            driver.begin()
+            try:
+                done = work(connection)
+            except BaseException:
+                driver.rollback()
+                raise
+            driver.commit()
+            return done
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the same connection, between two transactions."""
         if self._is_shared:
             return super().read(work)
         with self._turn:
-            connection = self._connection()
+            connection, driver = self._held()
+            driver.begin()
             try:
                 return work(connection)
             finally:
-                connection.rollback()
+                driver.rollback()
 
-    def _connection(self) -> Connection:
+    def _held(self) -> tuple[Connection, UndoableConnection]:
+        """Return the one connection, in a transaction that SQLAlchemy never ends, and its driver's."""
         if self._kept is None:
-            self._kept = self.engine.connect()
+            connection = self.engine.connect()
+            connection.begin()
+            driver = driver_of(connection)
+            driver.commit()
+            self._kept = connection, driver
         return self._kept
 
     async def awrite(self, work: Callable[[Connection], T], *, is_urgent: bool = False) -> T:
@@ -165,15 +189,20 @@ class HouseStore(Store):
     def keep(self) -> None:
         """Take what the database holds now for what `put_back` brings back."""
         with self.engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)
+            driver = driver_of(connection)
             self._content = driver.serialize()
+            if isinstance(driver, UndoableConnection):
+                driver.keep()
 
     def put_back(self) -> None:
         """Let the database hold again what it held at the last `keep`, and nothing else."""
         self.work.clear()
-        kept, self._kept = self._kept, None
-        with kept or self.engine.connect() as connection:
+        kept = self._kept
+        if kept is not None and kept[1].is_undoable:
+            kept[1].undo()
+            return
+        self._kept = None
+        with kept[0] if kept else self.engine.connect() as connection:
             # The next one opens anew. Other pages under an open connection are no way: what its
             # full-text index holds in memory would point into the old ones.
             connection.invalidate()
@@ -185,7 +214,7 @@ class HouseStore(Store):
         """Let go of the database."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept.close()
+            kept[0].close()
         super().close()
 
 
@@ -339,6 +368,11 @@ class House:
         self._is_open = self._is_used = False
         self.store: HouseStore
         self.engine: StandingEngine
+
+    @property
+    def never_waits(self) -> bool:
+        """Whether nobody who uses its database is ever kept waiting by another thread."""
+        return self._kind == PLAIN
 
     async def __aenter__(self) -> "House":
         """Return itself; it is opened when the first home is asked for."""

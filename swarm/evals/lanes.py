@@ -304,6 +304,27 @@ class ChangeEntry(_Line):
     base64: str | None = None
 
 
+class PassageEntry(_Line):
+    """One piece of what the company wrote down, as it was given to who answered a customer."""
+
+    lane: Literal["passage"]
+    label: Annotated[str, StringConstraints(pattern=r"^[kf][0-9]{1,3}$")]
+    source: str
+    text: str
+
+
+class TurnEntry(_Line):
+    """One thing that was said in a customer's conversation before the order's answer."""
+
+    lane: Literal["turn"]
+    side: Literal["customer", "command", "support", "human", "limit"]
+    at: Moment
+    text: str
+    """Empty where no answer is written with it."""
+    is_asked: bool = False
+    """Whether it waited for this order's answer."""
+
+
 class EndEntry(_Line):
     """The last line."""
 
@@ -323,6 +344,8 @@ LINES: dict[str, type[_Line]] = {
     "message": MessageEntry,
     "file": FileEntry,
     "change": ChangeEntry,
+    "passage": PassageEntry,
+    "turn": TurnEntry,
     "end": EndEntry,
 }
 LANES = tuple(name for name in LINES if name != "end")

@@ -107,6 +107,33 @@ class ReasonFacts(BaseModel):
     text: str
 
 
+class HandoverFacts(BaseModel):
+    """Why a customer was handed over to a human, and with which words."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: OrderId
+    reason: str
+    words: str
+
+
+class CustomerFacts(BaseModel):
+    """What bounded the answer to a customer, and whom it brought in."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    spent: Amount
+    """What answers to this customer had cost on that UTC day, in the company's currency."""
+    spent_by_all: Amount
+    """The same for all customers together, this one included."""
+    cards: Annotated[int, Field(ge=0, le=10_000)]
+    """Customers of whom the staff had been told within the hour before."""
+    waiting: HandoverFacts | None = None
+    """The hand-over that was open already when the question came."""
+    handover: HandoverFacts | None = None
+    """The hand-over that this answer led to."""
+
+
 class SkillFileFacts(BaseModel):
     """One file of a skill of the company's own."""
 
@@ -146,6 +173,8 @@ class Manifest(BaseModel):
     """Ids of what the order asked people, by place: `<node> <seq>`."""
     people: list[PersonFacts] = Field(default_factory=list)
     """Who wrote about the order on a channel."""
+    customer: CustomerFacts | None = None
+    """Of a customer's question alone; then no name in the cassette is the customer's."""
     skills: dict[SkillName, dict[PlainPath, SkillFileFacts]] = Field(default_factory=dict)
     """The company's own skills that a person had approved, by name and path."""
     salt: str

@@ -34,7 +34,7 @@ from swarm.settings import Settings
 from swarm.store.tables import buttons, inbox, orders, outbox, people
 
 
-class _Format:
+class Platform:
     """How a platform cuts and marks messages; nothing of it is opened."""
 
     def __init__(self, name: str) -> None:
@@ -68,7 +68,10 @@ class Phone:
         self._sent: Mapping[str, Entry] = {e["key"]: e for e in cassette.lane("message")}
         names = {entry["channel"] for entry in cassette.lane("inbound")}
         names |= {cassette.manifest.order["channel"]}
-        self._channels: dict[str, Any] = {name: _Format(name) for name in sorted(names)}
+        if cassette.manifest.customer is not None:
+            # The staff is told of a customer, wherever they are.
+            names |= {person.channel for person in self._people}
+        self._channels: dict[str, Any] = {name: Platform(name) for name in sorted(names)}
         groups = {e["chat_id"] for e in cassette.lane("inbound") if not e["is_private"]}
         desks = replace(app.desks, groups=frozenset(groups))
         self._chat = Chat(desks)

@@ -5,7 +5,7 @@ import json
 import os
 import secrets as random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +36,7 @@ from swarm.evals.excerpts import offered_mcp, prices_of
 from swarm.evals.manifest import ModelFacts, ReasonFacts
 from swarm.evals.packing import packed
 from swarm.evals.secrets import Secrets
+from swarm.evals.served import Served, check_kept, read_served
 from swarm.evals.shelves import own_skills
 from swarm.evals.spoken import hearing_models, is_hearing
 from swarm.ledger import budget
@@ -83,29 +84,22 @@ def record(
         NotFound: No such order.
         Conflict: It is still being worked on.
         InvalidInput: A secret stands where replacing it would change what is replayed, or a
-            customer asked.
+            customer's conversation is kept no more.
     """
-    voice = app.settings.voice
-    found = app.store.read(lambda c: _read(c, order_id, app.home, voice.model))
-    if OrderStatus(found.order.status).is_moving:
-        raise Conflict(f"{order_id} is {found.order.status}: record it once it stands still.")
-    if is_for_customers(found.order.channel):
-        raise InvalidInput(
-            f"{order_id} is a customer's question: its answer rests on a conversation and a folder "
-            "that no recording holds. Record the founders' orders; `swarm explain` shows this one."
-        )
+    found = app.store.read(lambda c: _read(c, order_id, app))
     salt = salt or random.token_hex(16)
     guard = Secrets(known_secrets)
     entries = [
         *_model_lane(found, salt, guard),
         *_tool_lane(found),
         *_founder_lane(found),
-        *_recall_lane(found),
+        *(found.served.entries if found.served else _recall_lane(found)),
         *_baseline_lane(found),
         *found.chats.heard,
         *({"lane": "given", "path": path, **packed(data)} for path, data in given.items()),
         *_message_lane(found),
-        *_file_lane(app, found),
+        # A customer's files are in no recording: what Support was told of them is in the words.
+        *(() if found.served else _file_lane(app, found)),
         *_change_lane(app, found),
     ]
     _refuse_secrets(entries, guard)
@@ -124,6 +118,8 @@ class _Found:
     order: Any
     state: OrderState
     calls: list[Any]
+    requests: dict[int, Entry]
+    """What each call asked, by its row's id."""
     effects: list[Any]
     asks: list[Any]
     approvals: dict[str, Any]
@@ -135,20 +131,27 @@ class _Found:
     budgets: list[Entry]
     """Changes of its budget, oldest first, as the audit chain has them."""
     chats: Chats
+    served: Served | None = None
+    """Of a customer's question: then all of the above is without their name."""
 
 
-def _read(connection: Connection, order_id: str, home: Path, voice: str) -> _Found:
+def _read(connection: Connection, order_id: str, app: App) -> _Found:
     order = records.find(connection, order_id)
+    if OrderStatus(order.status).is_moving:
+        raise Conflict(f"{order_id} is {order.status}: record it once it stands still.")
     state = records.read_state(order.state)
+    check_kept(order_id, state)
 
     def rows(table: sa.Table, *by: Any) -> list[Any]:
         query = sa.select(table).where(table.c.order_id == order_id).order_by(*by)
         return list(connection.execute(query))
 
-    return _Found(
+    calls = rows(ledger, ledger.c.id)
+    found = _Found(
         order=order,
         state=state,
-        calls=rows(ledger, ledger.c.id),
+        calls=calls,
+        requests=requests_of(calls),
         effects=rows(effects, effects.c.node, effects.c.seq, effects.c.position),
         asks=rows(asks, asks.c.created_at, asks.c.node, asks.c.seq),
         approvals={row.ask_id: row for row in rows(approvals, approvals.c.created_at)},
@@ -160,12 +163,18 @@ def _read(connection: Connection, order_id: str, home: Path, voice: str) -> _Fou
             for row in rows(audit, audit.c.seq)
             if row.kind == "budget"
         ],
-        chats=read_chats(connection, order, state.text, home=home, voice=voice),
+        chats=read_chats(
+            connection, order, state.text, home=app.home, voice=app.settings.voice.model
+        ),
     )
+    if not is_for_customers(order.channel):
+        return found
+    served = read_served(connection, app, order, state, calls, found.requests)
+    same = ("order", "state", "calls", "requests", "outbox", "chats")
+    return replace(found, served=served, **{name: getattr(served, name) for name in same})
 
 
 def _model_lane(found: _Found, salt: str, guard: Secrets) -> Iterator[Entry]:
-    requests = requests_of(found.calls)
     kept = [row for row in found.calls if row.state in (USED, FAILED)]
     for row in sorted(kept, key=lambda row: (row.ended_at, row.id)):
         entry: Entry = {
@@ -173,7 +182,7 @@ def _model_lane(found: _Found, salt: str, guard: Secrets) -> Iterator[Entry]:
             "lane_of": lane_of(row.order_id, row.node, row.seq),
             "role": row.role,
             "key": request_key(row.digest, salt),
-            "request": guard.hidden_in(requests[row.id]),
+            "request": guard.hidden_in(found.requests[row.id]),
             "model": row.answered_model or row.model,
             "started_at": row.started_at,
             "ended_at": row.ended_at,
@@ -379,6 +388,7 @@ def _manifest(
     asked = {row.model for row in found.calls if not is_hearing(row.node)}
     models = sorted(asked or {app.choice.model})
     order = found.order
+    served = {"customers": found.served.settings} if found.served else {}
     return Manifest(
         format=FORMAT,
         swarm=__version__,
@@ -402,13 +412,14 @@ def _manifest(
             )
         }
         | {"text": found.state.text, "budget": _budget(app, found)},
-        settings=before.settings if before else plain_settings(app),
+        settings=before.settings if before else plain_settings(app) | served,
         roles=_own_roles(app.home / "roles"),
         roles_sha256=roles_digest(app),
         prices=before.prices if before else app.prices.id,
         books=prices_of(app, found.calls, before.books if before else ()),
-        mcp=before.mcp if before else offered_mcp(app, found.calls),
+        mcp=before.mcp if before else offered_mcp(app, found.requests.values()),
         asks={f"{row.node} {row.seq}": row.id for row in found.asks},
+        customer=found.served.facts if found.served else None,
         people=list(found.chats.people),
         skills=before.skills if before else own_skills(app),
         models={name: _model(app, name) for name in models} | hearing_models(app, found.calls),

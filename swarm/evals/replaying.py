@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -21,10 +22,11 @@ from swarm.core.order import OrderStatus
 from swarm.core.origin import Origin
 from swarm.evals import comparing
 from swarm.evals.cassette import Cassette, Entry, check_playable
-from swarm.evals.digests import ledger_digest, used_digest
+from swarm.evals.digests import ledger_digest, row_digest, used_digest
 from swarm.evals.following import Follower, open_asks
 from swarm.evals.homes import StatusLook, fleeting_store
 from swarm.evals.house import House
+from swarm.evals.serving import Counter
 from swarm.evals.sockets import SocketRefused, no_sockets
 from swarm.evals.spoken import hear_again
 from swarm.evals.stage import (
@@ -49,9 +51,12 @@ from swarm.ledger.book import USED
 from swarm.llm.cassette import Miss, RecordedCall, Watch, shown
 from swarm.runtime.intake import Wish
 from swarm.runtime.recalling import BEFORE
+from swarm.store.prepared import Prepared
 from swarm.store.tables import effects, ledger, outbox
 
 __all__ = ["Replay", "SocketRefused", "no_sockets", "replay"]
+
+T = TypeVar("T")
 
 LOOK_S = 0.004
 STUCK_S = 120.0
@@ -195,7 +200,9 @@ class _Player:
         manifest = cassette.manifest
         self._order_id: str = manifest.order["id"]
         self._clock = ReplayClock(parse_iso(manifest.order["created_at"]))
-        ids = ReplayIds(self._order_id, manifest.asks)
+        handed = manifest.customer.handover if manifest.customer else None
+        handover = handed.id if handed else ""
+        ids = ReplayIds(self._order_id, manifest.asks, handover=handover)
         self._follower = Follower(cassette, self._clock)
         self._tools = RecordedTools(cassette)
         self._tools.hold = self._follower.hold if self._follower.is_needed else None
@@ -241,7 +248,7 @@ class _Player:
         if self._house is None:
             self.app.initialise()
         # Work that lies there when the engine starts is taken up at once.
-        await asyncio.to_thread(self._follower.place, self.app, self._place)
+        await self._aside(self._follower.place, self.app, self._place)
         # In a task of its own: the moment of its answers is nobody else's.
         await asyncio.create_task(hear_again(self.app, self._cassette))
         until = asyncio.Event()
@@ -253,12 +260,18 @@ class _Player:
                 await self._follower.follow(self.app, self._is_lost)
                 return self._result()
             while await self._halted():
-                if not await asyncio.to_thread(self._speak):
+                if not await self._aside(self._speak):
                     break
         finally:
             until.set()
             await work
         return self._result()
+
+    async def _aside(self, act: Callable[..., T], *arguments: Any) -> T:
+        """Do what a person or a channel does: on a thread of its own where it may have to wait."""
+        if self._house is not None and self._house.never_waits:
+            return act(*arguments)
+        return await asyncio.to_thread(act, *arguments)
 
     def _noting(self, watch: Watch) -> Watch:
         """Return a watch that also notes where it stopped."""
@@ -373,6 +386,7 @@ class _Player:
         manifest = self._cassette.manifest
         document = self.app.documents.order(self._order_id)
         rows, tool_rows, sent = self.app.store.read(self._rows)
+        digest = cache(row_digest)
         misses = [*self._llm.misses, *self._tools.misses, *self._missed, *self._follower.misses]
         leftover = [*self._llm.leftover, *self._follower.leftover]
         leftover += [f"founder: {word['act']}" for word in self._words]
@@ -381,7 +395,7 @@ class _Player:
         is_other_way = misses or leftover or self._llm.is_stopped or self._llm.replaced
         if not is_other_way:
             # Where the way was another one, all that follows is too, and says nothing more.
-            misses = list(self._differences(rows, tool_rows, sent, has_faults=bool(met)))
+            misses = list(self._differences(rows, tool_rows, sent, digest, has_faults=bool(met)))
         states = (USED,) if met else ()
         recorded = used_digest(self._cassette.lane("model")) if met else manifest.ledger_sha256
         return Replay(
@@ -391,7 +405,9 @@ class _Player:
             calls=self._llm.served,
             misses=misses,
             leftover=leftover,
-            ledger_sha256=ledger_digest(rows, **({"states": states} if states else {})),
+            ledger_sha256=ledger_digest(
+                rows, digest=digest, **({"states": states} if states else {})
+            ),
             recorded_ledger_sha256=recorded,
             document=document,
             files={file.path: file.sha256 for file in document.artifacts},
@@ -405,22 +421,28 @@ class _Player:
 
     def _rows(self, connection: sa.Connection) -> tuple[list[Any], list[Any], list[Any]]:
         key = {"of_order": self._order_id}
-        rows, tool_rows, sent = (connection.execute(query, key) for query in _OF_ORDER)
-        return list(rows), list(tool_rows.mappings()), list(sent)
+        rows, tool_rows, sent = (query.all(connection, key) for query in _OF_ORDER)
+        if self._cassette.manifest.customer is not None:
+            # What a customer and the staff are told belongs to the conversation, not to the order.
+            sent = connection.execute(sa.select(outbox).order_by(outbox.c.id)).all()
+        return list(rows), [row._asdict() for row in tool_rows], list(sent)
 
     def _differences(
         self,
         rows: Sequence[Any],
         tool_rows: Sequence[Any],
         sent: Sequence[Any],
+        digest: Callable[[Any], str],
         *,
         has_faults: bool,
     ) -> Iterator[Miss]:
         cassette = self._cassette
         yield from comparing.tools(cassette, tool_rows)
         if not has_faults:
-            yield from comparing.calls(cassette, rows)
+            yield from comparing.calls(cassette, rows, digest=digest)
             yield from comparing.messages(cassette, sent)
+            if cassette.manifest.customer is not None:
+                yield from Counter(self.app, cassette).differences()
         yield from comparing.files(
             cassette, digests_of(self.app.home / "workspace" / self._order_id)
         )
@@ -429,9 +451,9 @@ class _Player:
 # Written once: building a statement costs more than running it.
 _ORDER: sa.BindParameter[str] = sa.bindparam("of_order")
 _OF_ORDER = (
-    sa.select(ledger).where(ledger.c.order_id == _ORDER),
-    sa.select(effects).where(effects.c.order_id == _ORDER, effects.c.seq != BEFORE),
-    sa.select(outbox).where(outbox.c.order_id == _ORDER).order_by(outbox.c.id),
+    Prepared(sa.select(ledger).where(ledger.c.order_id == _ORDER)),
+    Prepared(sa.select(effects).where(effects.c.order_id == _ORDER, effects.c.seq != BEFORE)),
+    Prepared(sa.select(outbox).where(outbox.c.order_id == _ORDER).order_by(outbox.c.id)),
 )
 
 

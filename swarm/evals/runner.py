@@ -138,8 +138,7 @@ def mode_of(case: Case) -> str:
     """Return how a scenario is run."""
     if case.scenario.crashes:
         return "crashes"
-    has_all = all(order.cassette for order in case.scenario.orders)
-    return "replay" if has_all and case.scenario.is_replayable else "authored"
+    return "replay" if case.scenario.is_played else "authored"
 
 
 async def _marked(check: Check, evidence: Evidence) -> CheckResult:
@@ -155,17 +154,19 @@ async def _marked(check: Check, evidence: Evidence) -> CheckResult:
 
 
 async def _replayed(case: Case, house: House) -> Evidence:
-    script = case.scenario.orders[0]
-    cassette = read(case.path.parent / str(script.cassette))
-    home = await house.fresh_home()
-    prepare_home(case.scenario, home, [cassette.manifest.order["id"]])
-    played = await replay(cassette, home, house=house)
-    order = gather(house.store, played.document, home)
-    return Evidence(
-        orders=(order,),
-        drift=tuple(differences(played)),
-        provenance=(cassette.manifest.provenance.kind,),
-    )
+    found: list[OrderEvidence] = []
+    drift: list[str] = []
+    labels: list[str] = []
+    for script in case.scenario.orders:
+        cassette = read(case.path.parent / str(script.cassette))
+        home = await house.fresh_home()
+        alone = case.scenario.model_copy(update={"orders": (script,)})
+        prepare_home(alone, home, [cassette.manifest.order["id"]])
+        played = await replay(cassette, home, house=house)
+        found.append(gather(house.store, played.document, home))
+        drift += differences(played)
+        labels.append(cassette.manifest.provenance.kind)
+    return Evidence(orders=tuple(found), drift=tuple(drift), provenance=tuple(labels))
 
 
 def differences(played: Replay) -> Iterator[str]:

@@ -205,6 +205,17 @@ class Scenario(_Part):
         (only, *more) = self.orders
         return not more and self.crashes is None and "deploy" not in {w.act for w in only.words}
 
+    @property
+    def is_played(self) -> bool:
+        """Whether recordings are all there is to it: of its order, or of several that know no other.
+
+        The questions of one customer are such: each recording holds what was said before it.
+        """
+        if not all(order.cassette for order in self.orders):
+            return False
+        told = [order.words or order.answers or order.after for order in self.orders]
+        return self.is_replayable or (self.crashes is None and not any(told))
+
 
 def load(path: Path) -> Scenario:
     """Read a scenario; nothing of it is run.

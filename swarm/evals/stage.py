@@ -70,8 +70,14 @@ class ReplayClock:
 class ReplayIds:
     """Identifiers in one order in every replay; the order's own is the recorded one."""
 
-    def __init__(self, order_id: str, asks: Mapping[str, str] | None = None) -> None:
-        """Take the order's id, and those of what it asked people, by `<node> <seq>`."""
+    def __init__(
+        self, order_id: str, asks: Mapping[str, str] | None = None, *, handover: str = ""
+    ) -> None:
+        """Take the order's id, and those of what it asked people, by `<node> <seq>`.
+
+        `handover` is that of the hand-over of a customer, which an order has once.
+        """
+        self._handover = handover
         self._order_id = order_id
         self._asks = asks or {}
         self._counts: dict[str, int] = defaultdict(int)
@@ -81,6 +87,8 @@ class ReplayIds:
         place = LANE.get().removeprefix(f"{self._order_id} ")
         if prefix == "q" and place in self._asks:
             return self._asks[place]
+        if prefix == "h" and self._handover:
+            return self._handover
         number = self._counts[prefix]
         self._counts[prefix] += 1
         if prefix == "o" and number == 0:

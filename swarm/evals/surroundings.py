@@ -19,10 +19,11 @@ from swarm.evals.homes import furnish
 from swarm.evals.lanes import first_fault
 from swarm.evals.packing import content_of
 from swarm.evals.secrets import is_same_but_hidden
+from swarm.evals.serving import LIMITS
 from swarm.evals.shelves import put_skills
 from swarm.evals.stage import ReplayClock, recorded_calls
 from swarm.ledger.book import canonical, digest_of
-from swarm.ledger.calls import request_of
+from swarm.ledger.calls import is_plainly, request_of
 from swarm.ledger.prices import PriceBook
 from swarm.llm.base import LLM, Capabilities
 from swarm.llm.cassette import CassetteLLM, Watch
@@ -72,6 +73,7 @@ def models_of(
         },
         digest=lambda request: request_key(digest_of(canonical(request)), salt),
         readable=request_of,
+        is_plainly=is_plainly,
         pass_time=clock.pass_time,
         pass_for=clock.pass_for,
         matches=is_same_but_hidden,
@@ -116,6 +118,9 @@ def environment_of(cassette: Cassette, home: Path) -> Environment:
         document["limits"] = {**document["limits"], "poll_s": POLL_S}
         document["mcp"] = mcp_settings(cassette.manifest)
         document["channels"] = []
+        document["customers"] = (
+            {key: told["customers"][key] for key in LIMITS} if (cassette.manifest.customer) else {}
+        )
         settings = Settings.model_validate(document)
     except ValidationError as error:
         raise InvalidInput(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from swarm.core.chat import ModelRequest
-from swarm.ledger.book import canonical
+from swarm.ledger.book import canonical, document_of
 
 Request: TypeAlias = dict[str, Any]
 _FRAME = ("schema_name", "schema", "tools")
@@ -42,6 +42,14 @@ def request_of(request: ModelRequest) -> Request:
     """Return a request as `requests_of` would read it back."""
     document: Request = json.loads(canonical(request))
     return document | {"schema_name": request.schema_name}
+
+
+def is_plainly(document: Request, request: ModelRequest) -> bool:
+    """Say whether a document is what `request_of` returns, without writing that down.
+
+    Where it says no, the two may still be the same: a tuple of the request is a list in JSON.
+    """
+    return document == document_of(request) | {"schema_name": request.schema_name}
 
 
 def digest_of_document(request: Request) -> str:

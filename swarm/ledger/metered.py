@@ -16,8 +16,8 @@ from swarm.core.chat import ModelRequest, RawAnswer
 from swarm.core.clock import Clock
 from swarm.core.errors import BadAnswer, ModelError, SwarmError, Transient
 from swarm.core.lane import LANE, lane_of
-from swarm.core.usage_counts import UnknownShapeError, UsageFaultError, amount
-from swarm.core.usage_reading import read
+from swarm.core.usage_counts import amount
+from swarm.core.usage_reading import has_known_shape
 from swarm.ledger.book import Attempt, Book, Caller, CallKey, Charge, Quote, canonical
 from swarm.ledger.prices import PriceBook, UnknownPrice
 from swarm.ledger.pricing import price_usage
@@ -231,17 +231,8 @@ def _told(answer: RawAnswer) -> Mapping[str, Any]:
 
     An adapter that reads a provider's words for us is believed where we do not know them.
     """
-    try:
-        read(answer.raw_usage)
-    except UnknownShapeError:
-        pass
-    except UsageFaultError:
-        if answer.raw_usage:
-            return answer.raw_usage
-    else:
-        return answer.raw_usage
     counted = answer.usage
-    if counted is None:
+    if counted is None or has_known_shape(answer.raw_usage):
         return answer.raw_usage
     written = counted.cache_write_tokens + counted.cache_write_1h_tokens
     return {

@@ -8,6 +8,7 @@ language of a text beforehand, which for a line of chat nobody does.
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 MAX_TERMS = 2_000
 """Terms kept of one text."""
@@ -35,6 +36,8 @@ _STOP = frozenset(_STOP_WORDS.split())
 
 def fold(text: str) -> str:
     """Return the text in lower case without accents and ligatures."""
+    if text.isascii():
+        return text.lower()
     # Once more at the end: mathematical letters become capitals on the way.
     marks = unicodedata.normalize("NFKD", text.casefold()).casefold().translate(_LETTERS)
     return unicodedata.normalize("NFC", "".join(c for c in marks if not unicodedata.combining(c)))
@@ -71,6 +74,7 @@ def _pairs(word: str) -> Iterator[str]:
         yield word[i : i + 2]
 
 
+@lru_cache(maxsize=4096)
 def stem(word: str) -> str:
     """Cut plural, gender and the commonest verb endings of a folded English or French word.
 

@@ -5,13 +5,14 @@ and where they go next is read off that state alone. So a segment can be run aga
 and each call that was answered comes from the ledger.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from swarm.core.order import OrderState, TaskState, TaskStatus, Verdict
 
@@ -78,24 +79,19 @@ def next_step(state: OrderState) -> str:
     return "deliver" if state.answer is None else END
 
 
-def _after(node: str, *options: str) -> Any:
+def _after(node: str, *options: str) -> Callable[[_Order], str]:
     """Route by the state; a node that leaves the state asking for itself again waits: END."""
 
     def route(graph_state: _Order) -> str:
         wanted = next_step(graph_state["state"])
         return END if wanted == node or wanted not in options else wanted
 
-    return _here(route, name=f"after_{node}")
+    return route
 
 
-def _here(route: Callable[[Any], str], *, name: str) -> Any:
-    """Return a route that is taken on the event loop: a plain function would go to a thread."""
-
-    async def taken(graph_state: Any) -> str:
-        return route(graph_state)
-
-    taken.__name__ = name
-    return taken
+async def _begin(graph_state: _Order) -> str:
+    """Return where an order goes on; a plain function would be run on a thread of its own."""
+    return next_step(graph_state["state"])
 
 
 @dataclass(frozen=True)
@@ -130,26 +126,21 @@ def order_graph() -> OrderGraph:
     """Build the path of an order."""
     graph = StateGraph(_Order, context_schema=OrderContext)
     for node, options in _PATHS.items():
-        graph.add_node(node, _node(node))
-        ends: dict[Hashable, str] = {option: option for option in (*options, END)}
-        if options:
-            graph.add_conditional_edges(node, _after(node, *options), ends)
-        else:
-            graph.add_edge(node, END)
-    graph.add_conditional_edges(
-        START,
-        _here(lambda graph_state: next_step(graph_state["state"]), name="begin"),
-        {node: node for node in (*_PATHS, END)},
-    )
+        graph.add_node(node, _node(node, _after(node, *options)), destinations=(*options, END))
+    graph.add_conditional_edges(START, _begin, {node: node for node in (*_PATHS, END)})
     return graph.compile(name="order")
 
 
-def _node(name: str) -> Any:
-    """Make the node that does the step of that name and passes on the state after it."""
+def _node(name: str, after: Callable[[Any], str]) -> Any:
+    """Make the node that does the step of that name, passes on the state and says who is next.
+
+    An edge with a condition would say the same, and be one more task of the graph's at each step.
+    """
 
     async def node(graph_state: Any, runtime: Runtime[Any]) -> Any:
         step = getattr(runtime.context.steps, name)
-        return {"state": await step(graph_state["state"])}
+        changed = {"state": await step(graph_state["state"])}
+        return Command(update=changed, goto=after(changed))
 
     node.__name__ = name
     return node
@@ -159,15 +150,9 @@ def task_graph() -> TaskGraph:
     """Build the path of one task: work, review, and rework at most twice."""
     graph = StateGraph(_Task, context_schema=TaskContext)
 
-    graph.add_node("work", _node("work"))
-    graph.add_node("review", _node("review"))
+    graph.add_node("work", _node("work", after_work), destinations=("review", END))
+    graph.add_node("review", _node("review", after_review), destinations=("work", END))
     graph.add_edge(START, "work")
-    graph.add_conditional_edges(
-        "work", _here(after_work, name="after_work"), {"review": "review", END: END}
-    )
-    graph.add_conditional_edges(
-        "review", _here(after_review, name="after_review"), {"work": "work", END: END}
-    )
     return graph.compile(name="task")
 
 
@@ -191,8 +176,7 @@ class OrderWalk:
 
     async def run(self, state: OrderState, steps: OrderSteps) -> OrderState:
         """Return the state at the halt; errors of a step come through as they are."""
-        result = await self._graph.ainvoke({"state": state}, context=OrderContext(steps))
-        final: OrderState = result["state"]
+        final: OrderState = await _walked(self._graph, state, OrderContext(steps))
         return final
 
 
@@ -204,9 +188,19 @@ class TaskWalk:
 
     async def run(self, state: TaskState, steps: TaskSteps) -> TaskState:
         """Return the state at the halt; errors of a step come through as they are."""
-        result = await self._graph.ainvoke({"state": state}, context=TaskContext(steps))
-        final: TaskState = result["state"]
+        final: TaskState = await _walked(self._graph, state, TaskContext(steps))
         return final
+
+
+async def _walked(graph: Any, state: Any, context: OrderContext | TaskContext) -> Any:
+    """Return the state after the last node.
+
+    `ainvoke` would have each step told twice, for the sake of interrupts; we have none.
+    """
+    final = state
+    async for values in graph.astream({"state": state}, context=context, stream_mode="values"):
+        final = values["state"]
+    return final
 
 
 def mermaid() -> str:

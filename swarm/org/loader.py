@@ -3,12 +3,13 @@
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -23,6 +24,10 @@ MAX_FILE_BYTES = 64 * 1024
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _FIELDS = sorted(set(Role.model_fields) - {"name", "prompt"})
+
+
+_Texts: TypeAlias = tuple[tuple[str, Path, str | Fault], ...]
+"""Names, files and what is in them, or why that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class Org:
         return next(reports, None)
 
 
+@cache
 def builtin_roles() -> Path:
     """Return the folder of the roles that come with the product.
 
@@ -130,8 +136,29 @@ def load_org(
         RoleMistakes: Something has to be mended; all mistakes are named at once.
     """
     found = _find(folders)
-    drafts = [_read(name, file) for name, file in sorted(found.files.items())]
-    mistakes = list(found.mistakes)
+    texts = tuple((name, file, _text_of(file)) for name, file in sorted(found.files.items()))
+    if not found.mistakes and known_model is None:
+        with suppress(RoleMistakes):  # They are told below, with the places of the files.
+            return _org_of(tuple((n, text) for n, _, text in texts), frozenset(known_tools))
+    return _org(texts, folders, known_tools, known_model, found.mistakes)
+
+
+@lru_cache(maxsize=8)
+def _org_of(texts: tuple[tuple[str, str | Fault], ...], known_tools: frozenset[str]) -> Org:
+    """Check the same texts once: evaluations open hundreds of companies with them."""
+    files = tuple((name, Path(f"{name}.md"), text) for name, text in texts)
+    return _org(files, (), known_tools, None, ())
+
+
+def _org(
+    texts: _Texts,
+    folders: tuple[Path, ...],
+    known_tools: Collection[str],
+    known_model: Callable[[str], str | None] | None,
+    mistakes_found: Sequence[RoleMistake],
+) -> Org:
+    drafts = [_read(name, file, text) for name, file, text in texts]
+    mistakes = list(mistakes_found)
     for draft in drafts:
         faults = [*draft.faults, *_unknown(draft, known_tools, known_model)]
         mistakes += (draft.mistake(fault) for fault in faults)
@@ -202,9 +229,8 @@ class _Draft:
         return self.front is not None and not any(f.field == "reports_to" for f in self.faults)
 
 
-def _read(name: str, file: Path) -> _Draft:
+def _read(name: str, file: Path, text: str | Fault) -> _Draft:
     draft = _Draft(name, file)
-    text = _text_of(file)
     if isinstance(text, Fault):
         draft.faults.append(text)
         return draft

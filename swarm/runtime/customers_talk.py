@@ -20,7 +20,7 @@ from swarm.store.tables import customer_turns
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 MAX_SIGNS = 4_000
 """Most characters of one message that are read: more than a phone's screen ever shows."""
-_SHOWN_SIGNS = 1_500
+SHOWN_SIGNS = 1_500
 """Most characters of an earlier message that a later answer is written with."""
 
 
@@ -150,7 +150,7 @@ class Talk:
             where.append(is_other)
         query = sa.select(customer_turns.c.side, customer_turns.c.text).where(*where)
         rows = self._connection.execute(query.order_by(customer_turns.c.id.desc()).limit(limit))
-        return [(row.side, row.text[:_SHOWN_SIGNS]) for row in reversed(rows.all())]
+        return [(row.side, row.text[:SHOWN_SIGNS]) for row in reversed(rows.all())]
 
     def was_answered(self, *, since: datetime) -> bool:
         """Return whether the company said anything of its own in this conversation."""

@@ -153,7 +153,7 @@ class Documents:
 
     def status(self, order_id: str) -> OrderStatus:
         """Return where an order stands; cheap enough to ask often. Raises NotFound."""
-        return OrderStatus(self._store.read(lambda c: records.find(c, order_id)).status)
+        return self._store.read(lambda c: records.status_of(c, order_id))
 
     def ledger(self, order_id: str | None = None, *, limit: int = 1000) -> list[dict[str, Any]]:
         """Return ledger rows, newest last, without prompts and answers."""

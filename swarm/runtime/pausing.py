@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from swarm.core.chat import ModelRequest, RawAnswer
 from swarm.core.lane import LANE, lane_of
 from swarm.ledger.book import Caller, CallKey
 from swarm.ledger.metered import Metered
+from swarm.llm.wire import BEFORE_SEND
 from swarm.runtime.rates import RateGate
 from swarm.store.database import Store
 from swarm.store.prepared import Prepared
@@ -89,8 +91,10 @@ class PausableMetered(Metered):
         self._gate = gate
 
     async def _turn(self, request: ModelRequest) -> None:
-        if self._gate is not None:
+        BEFORE_SEND.set(None)
+        if self._gate is not None and self._gate.binds(request.model):
             await self._gate.turn(request.model)
+            BEFORE_SEND.set(partial(self._gate.pass_through, request.model))
 
     async def call(self, key: CallKey, request: ModelRequest, caller: Caller) -> RawAnswer:
         """Wait while the company is paused, then ask as usual."""

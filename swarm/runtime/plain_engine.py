@@ -10,6 +10,7 @@ import contextvars
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.runtime.engine import Argument, Workflow
 from swarm.store.database import Store
+from swarm.store.prepared import SqliteText
 
 log = structlog.get_logger("swarm.engine")
 
@@ -31,17 +33,17 @@ _TABLE = (
     "workflow TEXT NOT NULL, arguments TEXT NOT NULL, priority INTEGER NOT NULL, "
     "state TEXT NOT NULL, is_child INTEGER NOT NULL)"
 )
-_ADD = (
+_ADD = SqliteText(
     "INSERT INTO plain_work (id, workflow, arguments, priority, state, is_child) "
     "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
-_TAKE_UP = "UPDATE plain_work SET state = 'waits' WHERE state = 'runs'"
-_WAITING = (
+_TAKE_UP = SqliteText("UPDATE plain_work SET state = 'waits' WHERE state = 'runs'")
+_WAITING = SqliteText(
     "SELECT id, workflow, arguments FROM plain_work WHERE state = 'waits' AND is_child = 0 "
     "ORDER BY priority, number LIMIT ?"
 )
-_MOVE = "UPDATE plain_work SET state = ? WHERE id = ?"
-_STATE = "SELECT state FROM plain_work WHERE id = ?"
+_MOVE = SqliteText("UPDATE plain_work SET state = ? WHERE id = ?")
+_STATE = SqliteText("SELECT state FROM plain_work WHERE id = ?")
 UNFINISHED = (
     "SELECT 1 FROM plain_work WHERE state = 'runs' OR (state = 'waits' AND is_child = 0) LIMIT 1"
 )
@@ -90,7 +92,7 @@ class PlainEngine:
     async def start(self, workflows: Mapping[str, Workflow]) -> None:
         """Begin with what lies there, and with what an earlier process left."""
         self._functions = workflows
-        await self._store.awrite(lambda c: c.exec_driver_sql(_TAKE_UP))
+        await self._store.awrite(_TAKE_UP.run)
         self._loop = asyncio.get_running_loop()
         self._bell.set()
         self._looking = self._loop.create_task(self._look(), context=contextvars.Context())
@@ -122,9 +124,10 @@ class PlainEngine:
                     await self._bell.wait()
             self._bell.clear()
             free = self._concurrency - self._count
-            for row in await self._store.awrite(lambda c, free=free: _take(c, free)):  # type: ignore[misc]
+            taken = await self._store.awrite(partial(_take, free))
+            for workflow_id, workflow, arguments in taken:
                 self._count += 1
-                job = self._run(row.workflow, row.id, json.loads(row.arguments))
+                job = self._run(workflow, workflow_id, json.loads(arguments))
                 job.add_done_callback(self._order_ended)
 
     def _order_ended(self, job: "asyncio.Task[None]") -> None:
@@ -146,7 +149,7 @@ class PlainEngine:
             await self._functions[workflow](*arguments)
         except Exception:
             log.exception("a workflow broke", workflow=workflow_id)
-        await self._store.awrite(lambda c: c.exec_driver_sql(_MOVE, (ENDED, workflow_id)))
+        await self._store.awrite(lambda c: _MOVE.run(c, ENDED, workflow_id))
 
 
 def _add(
@@ -158,8 +161,7 @@ def _add(
     priority: int,
     is_child: bool,
 ) -> None:
-    values = (workflow_id, workflow, json.dumps(arguments), priority, WAITS, is_child)
-    connection.exec_driver_sql(_ADD, values)
+    _ADD.run(connection, workflow_id, workflow, json.dumps(arguments), priority, WAITS, is_child)
 
 
 def _begin(
@@ -167,15 +169,15 @@ def _begin(
 ) -> bool:
     """Note that a child begins; True where it has come to its end before."""
     _add(connection, workflow, workflow_id, arguments, priority=NEW_ORDER, is_child=True)
-    state = connection.exec_driver_sql(_STATE, (workflow_id,)).scalar_one()
+    state = _STATE.scalar(connection, workflow_id)
     if state == WAITS:
-        connection.exec_driver_sql(_MOVE, (RUNS, workflow_id))
+        _MOVE.run(connection, RUNS, workflow_id)
     return bool(state == ENDED)
 
 
-def _take(connection: Connection, free: int) -> list[Any]:
-    """Take what waits, at most so many."""
-    rows = list(connection.exec_driver_sql(_WAITING, (free,)).all())
-    for row in rows:
-        connection.exec_driver_sql(_MOVE, (RUNS, row.id))
+def _take(free: int, connection: Connection) -> list[tuple[Any, ...]]:
+    """Take what waits, at most so many: its id, its workflow and the arguments as JSON."""
+    rows = _WAITING.all(connection, free)
+    for workflow_id, _, _ in rows:
+        _MOVE.run(connection, RUNS, workflow_id)
     return rows

@@ -93,6 +93,12 @@ def find(connection: Connection, order_id: str, *, is_held: bool = False) -> Any
     return row
 
 
+def status_of(connection: Connection, order_id: str) -> OrderStatus:
+    """Return where an order stands; raises NotFound."""
+    found = _STANDING.first(connection, {"of_order": order_id})
+    return OrderStatus((found or find(connection, order_id)).status)
+
+
 def claim(connection: Connection, order_id: str, segment: int, token: str) -> Claimed | None:
     """Take a segment into the hands of one run, or return None where there is nothing to do.
 

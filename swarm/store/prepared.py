@@ -98,12 +98,45 @@ class Prepared:
         if not connection.in_transaction():
             # As the ordinary way would: else nobody ended what the driver begins.
             connection.begin()
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        try:
-            return driver.execute(text.sql, given), text
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _meaning(error, text, given, connection.dialect) from error
+        return _ran(connection, text.sql, given), text
+
+
+class SqliteText:
+    """A statement in SQLite's own words, on a table that no other database has."""
+
+    def __init__(self, sql: str) -> None:
+        """Take it; its values are question marks."""
+        self._sql = sql
+
+    def run(self, connection: Connection, *values: Any) -> int:
+        """Run it, and return how many rows it changed."""
+        return int(self._cursor(connection, values).rowcount)
+
+    def all(self, connection: Connection, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows."""
+        return list(self._cursor(connection, values).fetchall())
+
+    def scalar(self, connection: Connection, *values: Any) -> Any:
+        """Return the first column of the first row, or None."""
+        cursor = self._cursor(connection, values)
+        found = cursor.fetchone()
+        cursor.close()
+        return None if found is None else found[0]
+
+    def _cursor(self, connection: Connection, values: Sequence[Any]) -> Any:
+        if not connection.in_transaction():
+            connection.begin()
+        return _ran(connection, self._sql, values)
+
+
+def _ran(connection: Connection, sql: str, values: Sequence[Any]) -> Any:
+    """Return the driver's cursor after a statement."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    try:
+        return driver.execute(sql, values)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _meaning(error, sql, list(values), connection.dialect) from error
 
 
 def _row(text: _Text, found: Sequence[Any]) -> Any:
@@ -115,10 +148,10 @@ def _row(text: _Text, found: Sequence[Any]) -> Any:
     return text.row(*values)
 
 
-def _meaning(error: Any, text: _Text, values: list[Any], dialect: Dialect) -> DBAPIError:
+def _meaning(error: Any, sql: str, values: list[Any], dialect: Dialect) -> DBAPIError:
     """Return a driver's error as whoever runs statements knows it."""
     kind = dialect.loaded_dbapi.Error
-    meant = DBAPIError.instance(text.sql, values, error, kind, dialect=dialect)
+    meant = DBAPIError.instance(sql, values, error, kind, dialect=dialect)
     assert isinstance(meant, DBAPIError)
     return meant
 

@@ -12,7 +12,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -200,7 +202,8 @@ class SkillShelf:
         try:
             if is_taken:
                 raise ToolError("a shipped skill has this name; rename the folder")
-            skill = _read_skill(folder / name, name, source)
+            read = _shipped if source is SkillSource.SHIPPED else _read_skill
+            skill = read(folder / name, name, source)
             state = self._state(skill)
         except (ToolError, ConfigError, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
@@ -252,6 +255,20 @@ def _folder_names(folder: Path) -> tuple[str, ...]:
     except (FileNotFoundError, NotADirectoryError):
         return ()
     return tuple(sorted(names)[:MAX_SKILLS])
+
+
+def _shipped(folder: Path, name: str, source: SkillSource) -> Skill:
+    """Read a skill that is part of the program: once in a process, as its code is."""
+    try:
+        changed = tuple(path.stat().st_mtime_ns for path in (folder, folder / MAIN))
+    except OSError:
+        return _read_skill(folder, name, source)
+    return _shipped_at(folder, name, source, changed)
+
+
+@lru_cache(maxsize=32)
+def _shipped_at(folder: Path, name: str, source: SkillSource, changed: tuple[int, ...]) -> Skill:
+    return _read_skill(folder, name, source)
 
 
 def _read_skill(folder: Path, name: str, source: SkillSource) -> Skill:
@@ -310,7 +327,7 @@ def _read_all(descriptor: int, path: str) -> bytes:
     return bytes(data)
 
 
-def _split(text: str) -> tuple[dict[str, str], str]:
+def _split(text: str) -> tuple[Mapping[str, str], str]:
     """Return the front matter's own fields and the text below it."""
     lines = text.split("\n")
     ends = [i for i, line in enumerate(lines) if i and line.rstrip() == _FENCE]
@@ -322,8 +339,13 @@ def _split(text: str) -> tuple[dict[str, str], str]:
     return _fields(source), "\n".join(lines[ends[0] + 1 :]).strip()
 
 
-def _fields(source: str) -> dict[str, str]:
-    """Read the plain fields of a YAML mapping, and pass over what is nested below them."""
+@lru_cache(maxsize=64)
+def _fields(source: str) -> Mapping[str, str]:
+    """Read the plain fields of a YAML mapping, and pass over what is nested below them.
+
+    Kept by the text itself, at most half a megabyte of it: every task reads all skills, and YAML
+    takes most of that time.
+    """
     found: dict[str, str] = {}
     key: str | None = None
     try:
@@ -339,7 +361,7 @@ def _fields(source: str) -> dict[str, str]:
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         problem = getattr(error, "problem", None) or "a sign that no text has"
         raise ToolError(f"{MAIN}: bad YAML in the front matter: {problem}") from error
-    return found
+    return MappingProxyType(found)
 
 
 def _scalars(source: str) -> Iterator[tuple[int, str]]:

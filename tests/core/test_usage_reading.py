@@ -4,7 +4,7 @@ import pytest
 
 from swarm.core.usage import Usage
 from swarm.core.usage_counts import UnknownShapeError, UsageFaultError
-from swarm.core.usage_reading import read, reported_cost, tier_name
+from swarm.core.usage_reading import has_known_shape, read, reported_cost, tier_name
 
 CHAT = {"prompt_tokens": 100, "completion_tokens": 50}
 WRITES = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 30}
@@ -73,6 +73,25 @@ def test_no_usage_is_said_aloud(raw: Any) -> None:
 def test_words_that_nobody_knows_are_told_apart_from_wrong_counts() -> None:
     with pytest.raises(UnknownShapeError):
         read({"units": 4})
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_known"),
+    [
+        (CHAT, True),
+        ({"usage": {"prompt_tokens": -1}}, True),
+        ({"prompt_tokens": 1, "promptTokenCount": 1}, True),
+        ({"total_token_count": 3}, True),
+        ({"units": 4}, False),
+        ({"prompt_tokens": None}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_the_words_of_a_usage_are_known_or_not_whatever_they_count(
+    raw: Any, is_known: bool
+) -> None:
+    assert has_known_shape(raw) is is_known
 
 
 def test_the_same_words_mean_two_things_at_two_providers() -> None:

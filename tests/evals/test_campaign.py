@@ -51,8 +51,13 @@ def two_calls(entries: Entries) -> None:
     entries[here], entries[there] = other, one
 
 
+def one_passage(entries: Entries) -> None:
+    passage = next(entry for entry in entries if entry["lane"] == "passage")
+    passage["text"] += " Or not."
+
+
 CHANGES: tuple[Callable[[Entries], None], ...] = (
-    one_word, one_tool, one_model, one_count, two_calls,
+    one_word, one_tool, one_model, one_count, two_calls, one_passage,
 )  # fmt: skip
 
 
@@ -75,8 +80,9 @@ async def passes(cassette: Cassette, shipped: Path, folder: Path) -> Replay | No
     except InvalidInput:
         return None
     home = folder / "home"
-    # What lies in the workspace before the order begins stands in the scenario.
-    prepare_home(load(shipped.with_suffix(".yaml")), home, [cassette.manifest.order["id"]])
+    if (scenario := shipped.with_suffix(".yaml")).is_file():
+        # What lies in the workspace before the order begins stands in the scenario.
+        prepare_home(load(scenario), home, [cassette.manifest.order["id"]])
     with no_sockets():
         return await replay(found, home)
 

@@ -1,7 +1,9 @@
 """Scenarios are read, authored, run, and graded; bad ones are refused with file, line and remedy."""
 
 import copy
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from swarm.core.errors import InvalidInput
 from swarm.evals.authored import Turn
-from swarm.evals.cassette import Cassette, read
+from swarm.evals.cassette import Cassette, read, write
 from swarm.evals.commands import sandbox_here
 from swarm.evals.diffing import Difference, compare, lines_of
 from swarm.evals.house import House
@@ -283,7 +285,10 @@ def test_a_threshold_that_is_not_met_is_a_breach(tmp_path: Path) -> None:
 
 
 def spoilt(script: OrderScript, what: str) -> OrderScript:
-    """Return an order whose deliverables, or whose last words, say nothing."""
+    """Return an order whose deliverables, or whose last words, say nothing.
+
+    Nobody deploys meanwhile: a house has one engine, and words are what this is about.
+    """
 
     def say_nothing(turn: Turn) -> Turn:
         if what == "file" and turn.call == "write_file":
@@ -294,13 +299,18 @@ def spoilt(script: OrderScript, what: str) -> OrderScript:
         return turn
 
     turns = {place: tuple(map(say_nothing, said)) for place, said in script.answers.items()}
-    return script.model_copy(update={"answers": turns})
+    if turns == script.answers:
+        return script
+    words = tuple(word for word in script.words if word.act != "deploy")
+    return script.model_copy(update={"answers": turns, "words": words})
 
 
 async def passed_over(path: Path, house: House) -> list[str]:
     """Return which key answers of a scenario can say nothing without a check going red."""
     case = read_case(path)
     silent = []
+    # What counts the deaths of processes says nothing of words.
+    checks = [check for check in case.checks if check.name != "facts"]
     for what in ("file", "answer"):
         orders = tuple(spoilt(script, what) for script in case.scenario.orders)
         if orders == case.scenario.orders:
@@ -314,15 +324,17 @@ async def passed_over(path: Path, house: House) -> list[str]:
             evidence = evidence_of(performance)
         finally:
             performance.close()
-        marks = [await check.mark(evidence) for check in case.checks]
+        marks = [await check.mark(evidence) for check in checks]
         if all(found.holds for found in marks):
             silent.append(f"{path.stem}: {what}")
     return silent
 
 
+NEVER_RECORDED = [path for path in CASES if not any(order.cassette for order in load(path).orders)]
+"""Crashes, a deploy, several orders: performed anew each time, here in one process."""
 PERFORMED = [
     path
-    for path in AUTHORED
+    for path in (*AUTHORED, *NEVER_RECORDED)
     # A notice that was cancelled was never handed over: that it says nothing is no fault.
     if path.stem != "cancel-while-working"
 ]
@@ -332,6 +344,41 @@ async def test_a_key_answer_that_says_nothing_fails_its_scenario(tmp_path: Path)
     async with House(tmp_path / "house") as house:
         path = PACKS / "safety" / "a-lying-approval.yaml"
         assert await passed_over(path, house) == []
+
+
+async def test_a_cancellation_that_nobody_speaks_fails_its_scenario(tmp_path: Path) -> None:
+    case = read_case(PACKS / "operations" / "cancel-while-working.yaml")
+    (order,) = case.scenario.orders
+    unsaid = case.scenario.model_copy(update={"orders": (order.model_copy(update={"words": ()}),)})
+    async with House(tmp_path / "house") as house:
+        performance = Performance(unsaid, await house.fresh_home(), house=house)
+        try:
+            with no_sockets():
+                await performance.play()
+            evidence = evidence_of(performance)
+        finally:
+            performance.close()
+    failed = [check.name for check in case.checks if not (await check.mark(evidence)).holds]
+    assert "status" in failed
+
+
+EMBEDDED = sorted((PACKS / "embedded").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EMBEDDED, ids=lambda path: path.stem)
+def test_an_embedded_model_s_answer_that_says_nothing_fails_its_scenario(
+    path: Path, tmp_path: Path
+) -> None:
+    name = str(load(path).orders[0].cassette)
+    shipped = read(path.parent / name)
+    entries = [copy.deepcopy(entry) for entry in shipped.entries]
+    calls = [entry for entry in entries if entry["lane"] == "model" and "answer" in entry]
+    calls[-1]["answer"]["choices"][0]["message"]["content"] = ""
+    shutil.copy(path, tmp_path / path.name)
+    write(dataclasses.replace(shipped, entries=tuple(entries)), tmp_path / name)
+    result = run_case(tmp_path / path.name, 1)
+    assert not result.passed
+    assert result.drift
 
 
 @pytest.mark.chaos
