@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from swarm import __version__
 from swarm.cli import exits
-from swarm.cli.lazy import load
+from swarm.cli.lazy import load, load_last
 from swarm.cli.terminal import ReaderGoneError, say, tell
 from swarm.core.errors import InvalidInput, SwarmError
 from swarm.core.registry import nearest
@@ -201,10 +201,39 @@ def _run_command(name: str, arguments: list[str], *, is_verbose: bool) -> int:
         # The library of logs would load it for coloured traces, which no service writes, and keep
         # five megabytes with it for as long as the process lives.
         sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    options = _plain_up(arguments) if name == "up" else None
+    if options is not None:
+        load("swarm.store.lean:begin")()
+        with load("swarm.cli.logs:configured")(is_verbose=is_verbose):
+            load_last("swarm.cli.service:up")(**options)
+        return exits.DONE
     runner: Callable[..., int] = load("swarm.cli.running:run_command")
     return runner(
         load(COMMANDS[name].target), arguments, name=f"swarm {name}", is_verbose=is_verbose
     )
+
+
+def _plain_up(arguments: list[str]) -> dict[str, Any] | None:
+    """Read the options of `up` where they are written plainly.
+
+    None leaves them to the library of options, which knows each form of them and what is wrong with
+    one. It would stay for as long as the process listens, with three megabytes.
+    """
+    options: dict[str, Any] = {}
+    words = iter(arguments)
+    for word in words:
+        value = "" if word == "--no-work" else next(words, "-")
+        if word == "--no-work":
+            options["no_work"] = True
+        elif word == "--companies" and not value.startswith("-"):
+            options["companies"] = value
+        elif (
+            word == "--at-work" and value.isascii() and value.isdigit() and 1 <= int(value) <= 1_000
+        ):
+            options["at_work"] = int(value)
+        else:
+            return None
+    return options
 
 
 def guarded(command: Callable[[], int]) -> int:

@@ -83,6 +83,7 @@ async def _serve(app: App, end: socket.socket, lock: int) -> None:
         if sign in (STOP, b""):
             stop.set()
         elif sign == LOOK:
+            app.look()
             job = asyncio.create_task(app.pause.refresh())
             looking.add(job)
             job.add_done_callback(looking.discard)

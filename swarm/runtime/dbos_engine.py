@@ -16,15 +16,15 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from swarm.core.errors import SwarmError
-from swarm.runtime import home_deaths
+from swarm.runtime import bell, home_deaths, waiting_work
 from swarm.runtime.dbos_recovery import ALONE, BROKEN, QUEUE, SHARED, UNFINISHED, DbosRecovery
-from swarm.runtime.dbos_setup import json_serializer, silence
+from swarm.runtime.dbos_setup import config_of, json_serializer, silence
 from swarm.runtime.engine import SEGMENT, Argument, Lanes, Workflow
 from swarm.store import companies
 from swarm.store.database import Store
 
 if TYPE_CHECKING:
-    from dbos import DBOSClient, DBOSConfig, EnqueueOptions
+    from dbos import DBOSClient, EnqueueOptions
 
 log = structlog.get_logger("swarm.engine")
 
@@ -34,9 +34,6 @@ NEW_ORDER, DECIDED = 10, 1
 """Priorities in the queue; the lower goes first."""
 FREE_LANE = 8
 """Up to so many orders at once, one person's may fill a worker; beyond it, they fill half of one."""
-THREADS = 16
-"""Most threads of DBOS, which are also those of our own calls beside the loop. Without a bound each
-order that begins adds some, and each keeps memory of its own for good."""
 CHILD_POLL_S = 0.1
 """How often a parent looks for a child that another coroutine runs, in seconds."""
 BUSY_S = 1.0
@@ -47,8 +44,6 @@ LISTEN_S = 0.1
 """How often a worker listens for the bell while DBOS rests, in seconds."""
 REST_S = 30.0
 """After how long without work DBOS is put to rest, in seconds."""
-MOST_RUNG = 2**30
-"""The bell's count starts again here; the header holds 32 bits with a sign."""
 TROUBLE_S = 5.0
 """How long to wait before work is looked for again after an error, in seconds."""
 
@@ -98,11 +93,13 @@ class DbosEngine:
         self._workflows: dict[str, Any] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[bool] | None = None
         self._starting: set[asyncio.Future[Any]] = set()
         self._rest_s = REST_S
         self._at_rest: Callable[[], None] | None = None
         self._after_death: Callable[[str], object] | None = None
         self._has_begun = False
+        self._lets_wait = False
         self._has_suspects = not store.is_sqlite
 
     def prepare(self) -> None:
@@ -115,7 +112,7 @@ class DbosEngine:
         silence()
         DBOS.migrate(self._store.url)
         if not self._known_client().list_workflows(limit=1, load_input=False):
-            self._store.write(lambda c: _note_quiet_at(_rung(c), c))
+            self._store.write(lambda c: bell.note_quiet(bell.rung(c), c))
 
     def prepare_shared(self, owner: Store, *, role: str | None) -> None:
         """Create or upgrade the tables of every company of a Postgres, and of this one."""
@@ -136,6 +133,33 @@ class DbosEngine:
         is_urgent: bool = False,
     ) -> None:
         """Enqueue in the caller's transaction, for whichever worker is the newest."""
+        if self._lets_wait:
+            work = waiting_work.Waiting(workflow_id, workflow, arguments, is_urgent)
+            waiting_work.put(connection, work)
+        else:
+            self._hand_over(connection, workflow, workflow_id, arguments, lane, is_urgent)
+        if self._store.is_sqlite:
+            bell.ring(connection)
+
+    def let_wait(self) -> None:
+        """Never work in this process: what it enqueues waits for a worker of this SQLite home."""
+        assert self._store.is_sqlite
+        self._lets_wait = True
+
+    def look(self) -> None:
+        """Take over what waits, soon: another process may have enqueued something."""
+        if self._dbos is not None and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._take_in())
+
+    def _hand_over(
+        self,
+        connection: Connection,
+        workflow: str,
+        workflow_id: str,
+        arguments: tuple[Argument, ...],
+        lane: str,
+        is_urgent: bool,
+    ) -> None:
         options: EnqueueOptions = {
             "workflow_name": workflow,
             "queue_name": self._queue,
@@ -145,14 +169,33 @@ class DbosEngine:
         if not self._store.is_sqlite:
             options["queue_partition_key"] = lane or workflow
         self._known_client().enqueue_in_transaction(connection, options, *arguments)
-        if self._store.is_sqlite:
-            connection.exec_driver_sql(f"PRAGMA user_version={(_rung(connection) + 1) % MOST_RUNG}")
+
+    async def _take_in(self) -> bool:
+        """Hand what waits to DBOS; False where nothing did, or nothing can be written now."""
+        if not self._store.is_sqlite:
+            return False
+        try:
+            if not await self._store.aread(waiting_work.is_any):
+                return False
+            return await asyncio.to_thread(self._store.write, self._taken_in)
+        except SwarmError as error:
+            # A full disk, say: it is tried again a moment later.
+            log.warning("work that waits could not be taken over", error=str(error))
+            return False
+
+    def _taken_in(self, connection: Connection) -> bool:
+        found = waiting_work.take(connection)
+        for one in found:
+            self._hand_over(
+                connection, one.workflow, one.workflow_id, one.arguments, "", one.is_urgent
+            )
+        return bool(found)
 
     async def start(self, workflows: Mapping[str, Workflow]) -> None:
         """Take up what this executor left, and whatever is enqueued from now on."""
         self._functions = workflows
         is_needed = self._at_rest is not None or not self._may_rest
-        if is_needed or not await self._store.aread(is_quiet):
+        if is_needed or not await self._store.aread(bell.is_quiet):
             await self._launch()
         if self._may_rest:
             self._listener = asyncio.create_task(self._listen())
@@ -178,7 +221,7 @@ class DbosEngine:
         with self._store.engine.connect() as connection:
             while True:
                 # Most often another process enqueues: its commit is no event of this loop.
-                if not is_quiet(connection):
+                if not bell.is_quiet(connection):
                     return
                 await asyncio.sleep(LISTEN_S)
 
@@ -188,7 +231,7 @@ class DbosEngine:
         since = loop.time()
         while True:
             await asyncio.sleep(min(1.0, self._rest_s))
-            if self._running:
+            if await self._take_in() or self._running:
                 since = loop.time()
             elif loop.time() - since >= self._rest_s:
                 if await self._note_quiet():
@@ -205,21 +248,7 @@ class DbosEngine:
         self._is_halting = False
         if self._store.is_sqlite:
             await asyncio.to_thread(self._look_back)
-        config: DBOSConfig = {
-            "name": "swarm",
-            "system_database_engine": self._store.engine,
-            # SQLite knows no schemas, and takes no notice.
-            "dbos_system_schema": companies.engine_schema(self._store.company),
-            "executor_id": self._executor_id,
-            "application_version": WORK_VERSION,
-            "serializer": json_serializer(),
-            "log_level": "CRITICAL",
-            "enable_otlp": False,
-            "max_executor_threads": THREADS,
-            # A shared database is changed by a job of its own, never by a worker.
-            "run_migrations": self._store.is_sqlite,
-        }
-        dbos(config=config)
+        dbos(config=config_of(self._store, executor_id=self._executor_id, version=WORK_VERSION))
         for name, function in self._functions.items():
             self._workflows[name] = dbos.workflow(name=name, max_recovery_attempts=1000)(
                 self._plain(name, function)
@@ -231,6 +260,7 @@ class DbosEngine:
         # that one the latest again.
         await dbos.set_latest_application_version_async(WORK_VERSION)
         await self._take_over()
+        await self._take_in()
 
     def _look_back(self) -> None:
         """See to what the last worker of a SQLite home left, where it died."""
@@ -386,6 +416,8 @@ class DbosEngine:
             self._listener.cancel()
             await asyncio.wait([self._listener])
             self._listener = None
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
         if self._starting:
             await asyncio.wait(self._starting, timeout=STOP_S)
         await self._let_go()
@@ -421,11 +453,13 @@ class DbosEngine:
         if self._dbos is None or not self._store.is_sqlite:
             return False
         try:
-            rung = await self._store.aread(_rung)
+            rung = await self._store.aread(bell.rung)
+            if await self._take_in():
+                return False
             left = await self._dbos.list_workflows_async(
                 status=[*UNFINISHED, *BROKEN], limit=1, load_input=False, load_output=False
             )
-            note = partial(_note_quiet_at, rung)
+            note = partial(bell.note_quiet, rung)
             return not left and await asyncio.to_thread(self._store.write, note)
         except (SwarmError, SQLAlchemyError) as error:
             # A full disk, say. Without the note, work is looked for where none may be.
@@ -463,25 +497,3 @@ class DbosEngine:
 
         run.__name__ = run.__qualname__ = getattr(function, "__name__", "run")
         return run
-
-
-def _rung(connection: Connection) -> int:
-    """Return how often the bell of a SQLite database was rung: a number in the file's header."""
-    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-
-
-def is_quiet(connection: Connection) -> bool:
-    """Say whether all work of a SQLite home was done when its bell was rung last.
-
-    The other number of the header then holds one more, so that a file without any is not quiet.
-    """
-    noted = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-    return bool(noted == _rung(connection) + 1)
-
-
-def _note_quiet_at(rung: int, connection: Connection) -> bool:
-    """Note that all work was done; False where the bell was rung since."""
-    if _rung(connection) != rung:
-        return False
-    connection.exec_driver_sql(f"PRAGMA application_id={rung + 1}")
-    return True

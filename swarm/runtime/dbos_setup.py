@@ -1,9 +1,43 @@
-"""How DBOS is kept quiet, and what it writes of arguments and results."""
+"""How DBOS is set up and kept quiet, and what it writes of arguments and results."""
 
 import json
 import logging
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from swarm.store import companies
+from swarm.store.database import Store
+
+if TYPE_CHECKING:
+    from dbos import DBOSConfig
+
+THREADS = 16
+"""Most threads of DBOS, which are also those of our own calls beside the loop. Without a bound each
+order that begins adds some, and each keeps memory of its own for good."""
+
+
+def config_of(store: Store, *, executor_id: str, version: str) -> "DBOSConfig":
+    """Return what DBOS is launched with.
+
+    Args:
+        store: The database it shares with us.
+        executor_id: Whose work is taken up again.
+        version: Of the work that this process can do.
+    """
+    return {
+        "name": "swarm",
+        "system_database_engine": store.engine,
+        # SQLite knows no schemas, and takes no notice.
+        "dbos_system_schema": companies.engine_schema(store.company),
+        "executor_id": executor_id,
+        "application_version": version,
+        "serializer": json_serializer(),
+        "log_level": "CRITICAL",
+        "enable_otlp": False,
+        "max_executor_threads": THREADS,
+        # A shared database is changed by a job of its own, never by a worker.
+        "run_migrations": store.is_sqlite,
+    }
 
 
 @cache

@@ -89,6 +89,20 @@ class WorkerProcess:
         self._alive_at = 0.0
         self._is_begun = False
         """Whether the worker gave a sign of life: before that it has nothing in hand."""
+        self._began = 0.0
+        self.deaths = 0
+        """In a row, up to now."""
+        self.deaths_in_all = 0
+        self.last_end = ""
+        """How the last one that died ended."""
+
+    @property
+    def is_failing(self) -> bool:
+        """Say whether workers keep dying: several did in a row, and none has lived for long since."""
+        if self.deaths < MANY:
+            return False
+        lived_s = asyncio.get_running_loop().time() - self._began
+        return self._process is None or lived_s < HEALTHY_S
 
     @property
     def pid(self) -> int | None:
@@ -103,7 +117,7 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """Start a worker whenever there is work, until `stop`."""
-        deaths, pause_s = 0, self._first_pause_s
+        pause_s = self._first_pause_s
         loop = asyncio.get_running_loop()
         while not self._is_stopping:
             self._wanted.clear()
@@ -111,19 +125,24 @@ class WorkerProcess:
                 await self._wanted.wait()
                 continue
             async with self._room or nullcontext():
-                began = loop.time()
+                self._began = loop.time()
                 code = 0 if self._is_stopping else await self._live()
             if self._is_stopping or code == 0:
-                deaths, pause_s = 0, self._first_pause_s
+                self.deaths, pause_s = 0, self._first_pause_s
                 continue
-            if loop.time() - began > HEALTHY_S:
-                deaths, pause_s = 0, self._first_pause_s
-            deaths += 1
-            log.warning("the worker died and is begun again", ended=_ended(code), seconds=pause_s)
-            if deaths == MANY:
-                await self._dies(deaths, _ended(code))
+            if loop.time() - self._began > HEALTHY_S:
+                self.deaths, pause_s = 0, self._first_pause_s
+            self._count(code)
+            log.warning("the worker died and is begun again", ended=self.last_end, seconds=pause_s)
+            if self.deaths == MANY:
+                await self._dies(self.deaths, self.last_end)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _count(self, code: int) -> None:
+        self.deaths += 1
+        self.deaths_in_all += 1
+        self.last_end = _ended(code)
 
     async def stop(self) -> None:
         """Let the worker end in good order; one that does not is killed."""

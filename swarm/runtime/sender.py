@@ -30,6 +30,10 @@ log = structlog.get_logger("swarm.outbox")
 PRIORITY = {OutboundKind.DECISION: 0, OutboundKind.ANSWER: 1, OutboundKind.PROGRESS: 2}
 LOOK = 500
 """Most chats of one account that are looked at for the next message."""
+CALM_LOOKS, CALM_POLL_S = 20, 2.0
+"""After how many looks in vain one looks less often, and how often then, in seconds. On a SQLite file
+whoever queues something wakes who sends; of one process that listens for many, looks are most of what
+it computes."""
 GRACE_S = 2.0
 """How long a stop waits for messages on their way, in seconds."""
 
@@ -303,6 +307,8 @@ class _Line:
         self._channel = channel
         self._pace = Pace(sender.clock, channel.capabilities)
         self._jobs: set[asyncio.Task[None]] = set()
+        self._vain = 0
+        """Looks in a row that found nothing."""
         self.wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -315,23 +321,32 @@ class _Line:
                         lambda c: self._sender.take(c, self._channel, self._pace.is_free)
                     )
                     if taken is None:
+                        self._vain += 1
                         break
+                    self._vain = 0
                     row, message = taken
                     self._pace.begin(row.chat_id)
                     job = asyncio.create_task(self._send(row, message))
                     self._jobs.add(job)
                     job.add_done_callback(self._jobs.discard)
-                pause_s = max(self._pace.wait_s(self._sender.poll_s), 0.001)
+                pause_s = max(self._pace.wait_s(self._poll_s), 0.001)
                 # Not `wait_for`: before Python 3.12 it may swallow the word to stop.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
                         await self.wake.wait()
+                        self._vain = 0
         finally:
             # What is on its way may still arrive; cut off, it could only be called unknown.
             if self._jobs:
                 await asyncio.wait(self._jobs, timeout=GRACE_S)
             for job in list(self._jobs):
                 job.cancel()
+
+    @property
+    def _poll_s(self) -> float:
+        """Return how long to wait for a wake-up before the next look, in seconds."""
+        is_calm = self._vain > CALM_LOOKS and self._sender.store.is_sqlite
+        return max(self._sender.poll_s, CALM_POLL_S) if is_calm else self._sender.poll_s
 
     async def _send(self, row: Any, message: OutboundMessage) -> None:
         sender, store = self._sender, self._sender.store

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from swarm.core.clock import parse_iso
-from tests.bench import audit, memory, policy, reports, sandbox, telegram
+from tests.bench import audit, doorman, memory, policy, reports, sandbox, telegram
 
 ROOT = Path(__file__).resolve().parents[2]
 SWARM = Path(sys.executable).parent / "swarm"
@@ -205,6 +205,7 @@ def _parts(folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
         "memory": memory.measure,
         "reports": reports.measure,
         "telegram": telegram.measure,
+        "doorman": doorman.measure,
     }
 
 

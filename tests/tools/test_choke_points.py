@@ -37,8 +37,8 @@ DOORS: dict[str, tuple[set[str], tuple[str, ...]]] = {
         },
         (
             "sandbox/", "farm/", "tools/mcp/", "evals/processes.py",
-            # Our own interpreter with our own code: a worker, and whoever reads a PDF.
-            "runtime/doorman_worker.py", "cli/works.py", "memory/pdf.py",
+            # Our own interpreter with our own code: a worker, who reads a PDF, who hears a voice note.
+            "runtime/doorman_worker.py", "cli/works.py", "memory/pdf.py", "channels/voice/apart.py",
         ),
     ),
     "code from a text": ({"eval", "exec", "pickle", "marshal", "shelve", "dill"}, ()),

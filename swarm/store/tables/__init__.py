@@ -5,8 +5,6 @@ are whole 1e-12 parts of their currency (`core.money.to_pico`), so that a databa
 exactly.
 """
 
-from sqlmodel import SQLModel
-
 from swarm.store.tables.book_rows import (
     actuals,
     baselines,
@@ -17,6 +15,7 @@ from swarm.store.tables.book_rows import (
     hosting_usage,
     ledger,
 )
+from swarm.store.tables.declared import metadata
 from swarm.store.tables.machine_rows import (
     farm_instances,
     farm_journal,
@@ -55,8 +54,6 @@ from swarm.store.tables.talk_rows import (
     sent_messages,
     topics,
 )
-
-metadata = SQLModel.metadata
 
 __all__ = [
     "actuals",

@@ -1,7 +1,8 @@
 """What was spent, what a human team would have needed, and the founder's minutes."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import BigInteger, Column, Index, Integer, Text
+
+from swarm.store.tables.declared import Field, SQLModel, metadata, partial_index
 
 
 class LedgerRow(SQLModel, table=True):
@@ -10,20 +11,18 @@ class LedgerRow(SQLModel, table=True):
     __tablename__ = "ledger"
     __table_args__ = (
         Index("ux_ledger_call", "order_id", "node", "seq", "attempt", unique=True),
-        Index(
+        partial_index(
             "ux_ledger_used",
             "order_id",
             "node",
             "seq",
             unique=True,
-            sqlite_where=text("state = 'used'"),
-            postgresql_where=text("state = 'used'"),
+            where="state = 'used'",
         ),
-        Index(
+        partial_index(
             "ix_ledger_open",
             "order_id",
-            sqlite_where=text("state = 'intent'"),
-            postgresql_where=text("state = 'intent'"),
+            where="state = 'intent'",
         ),
         Index("ix_ledger_started", "started_at"),
     )
@@ -243,11 +242,11 @@ class HostingUsageRow(SQLModel, table=True):
     """The most that one command's processes held together."""
 
 
-ledger = SQLModel.metadata.tables["ledger"]
-budgets = SQLModel.metadata.tables["budgets"]
-baselines = SQLModel.metadata.tables["baselines"]
-actuals = SQLModel.metadata.tables["actuals"]
-founder_actions = SQLModel.metadata.tables["founder_actions"]
-founder_corrections = SQLModel.metadata.tables["founder_corrections"]
-hosting_events = SQLModel.metadata.tables["hosting_events"]
-hosting_usage = SQLModel.metadata.tables["hosting_usage"]
+ledger = metadata.tables["ledger"]
+budgets = metadata.tables["budgets"]
+baselines = metadata.tables["baselines"]
+actuals = metadata.tables["actuals"]
+founder_actions = metadata.tables["founder_actions"]
+founder_corrections = metadata.tables["founder_corrections"]
+hosting_events = metadata.tables["hosting_events"]
+hosting_usage = metadata.tables["hosting_usage"]

@@ -1,7 +1,8 @@
 """Workers, locks, limits, and the instances of the farm."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import BigInteger, Column, Index, Integer, Text
+
+from swarm.store.tables.declared import Field, SQLModel, metadata, partial_index
 
 
 class LeaseRow(SQLModel, table=True):
@@ -47,12 +48,11 @@ class FarmJournalRow(SQLModel, table=True):
     __tablename__ = "farm_journal"
     __table_args__ = (
         Index("ix_farm_journal_instance", "instance"),
-        Index(
+        partial_index(
             "ux_farm_journal_open",
             "provider", "instance", "generation", "action", "kind", "name",
             unique=True,
-            sqlite_where=text("state = 'intended'"),
-            postgresql_where=text("state = 'intended'"),
+            where="state = 'intended'",
         ),
     )  # fmt: skip
 
@@ -147,11 +147,11 @@ class MetaRow(SQLModel, table=True):
     value: str
 
 
-leases = SQLModel.metadata.tables["leases"]
-farm_instances = SQLModel.metadata.tables["farm_instances"]
-farm_journal = SQLModel.metadata.tables["farm_journal"]
-workers = SQLModel.metadata.tables["workers"]
-recoveries = SQLModel.metadata.tables["recoveries"]
-reaper_actions = SQLModel.metadata.tables["reaper_actions"]
-rate_gates = SQLModel.metadata.tables["rate_gates"]
-meta = SQLModel.metadata.tables["meta"]
+leases = metadata.tables["leases"]
+farm_instances = metadata.tables["farm_instances"]
+farm_journal = metadata.tables["farm_journal"]
+workers = metadata.tables["workers"]
+recoveries = metadata.tables["recoveries"]
+reaper_actions = metadata.tables["reaper_actions"]
+rate_gates = metadata.tables["rate_gates"]
+meta = metadata.tables["meta"]

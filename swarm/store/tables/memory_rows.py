@@ -1,7 +1,8 @@
 """What the company remembers."""
 
 from sqlalchemy import Column, Index, Text, false
-from sqlmodel import Field, SQLModel
+
+from swarm.store.tables.declared import Field, SQLModel, metadata
 
 
 class MemoryRow(SQLModel, table=True):
@@ -77,5 +78,5 @@ class MemoryVectorRow(SQLModel, table=True):
     """Little-endian 32-bit floats, scaled to length 1."""
 
 
-memories = SQLModel.metadata.tables["memories"]
-memory_vectors = SQLModel.metadata.tables["memory_vectors"]
+memories = metadata.tables["memories"]
+memory_vectors = metadata.tables["memory_vectors"]

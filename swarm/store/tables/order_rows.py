@@ -1,7 +1,8 @@
 """Orders, their tasks, and what people decide about them."""
 
 from sqlalchemy import Column, Index, Integer, Text
-from sqlmodel import Field, SQLModel
+
+from swarm.store.tables.declared import Field, SQLModel, metadata
 
 
 class OrderRow(SQLModel, table=True):
@@ -224,13 +225,13 @@ class AuditHeadRow(SQLModel, table=True):
     at: str
 
 
-orders = SQLModel.metadata.tables["orders"]
-tasks = SQLModel.metadata.tables["tasks"]
-artifacts = SQLModel.metadata.tables["artifacts"]
-effects = SQLModel.metadata.tables["effects"]
-asks = SQLModel.metadata.tables["asks"]
-approvals = SQLModel.metadata.tables["approvals"]
-standing_rules = SQLModel.metadata.tables["standing_rules"]
-labels = SQLModel.metadata.tables["labels"]
-audit = SQLModel.metadata.tables["audit"]
-audit_heads = SQLModel.metadata.tables["audit_heads"]
+orders = metadata.tables["orders"]
+tasks = metadata.tables["tasks"]
+artifacts = metadata.tables["artifacts"]
+effects = metadata.tables["effects"]
+asks = metadata.tables["asks"]
+approvals = metadata.tables["approvals"]
+standing_rules = metadata.tables["standing_rules"]
+labels = metadata.tables["labels"]
+audit = metadata.tables["audit"]
+audit_heads = metadata.tables["audit_heads"]

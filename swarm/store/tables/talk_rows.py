@@ -1,7 +1,8 @@
 """What people and the company said to each other, and who those people are."""
 
-from sqlalchemy import Column, Index, Integer, Text, false, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import Column, Index, Integer, Text, false
+
+from swarm.store.tables.declared import Field, SQLModel, metadata, partial_index
 
 
 class OutboxRow(SQLModel, table=True):
@@ -292,13 +293,12 @@ class HandoverRow(SQLModel, table=True):
 
     __tablename__ = "handovers"
     __table_args__ = (
-        Index(
+        partial_index(
             "ux_handovers_open",
             "channel",
             "person_id",
             unique=True,
-            sqlite_where=text("state <> 'closed'"),
-            postgresql_where=text("state <> 'closed'"),
+            where="state <> 'closed'",
         ),
         Index("ix_handovers_state", "state"),
     )
@@ -333,16 +333,16 @@ class HandoverRow(SQLModel, table=True):
     """The internal order that a person opened for it."""
 
 
-outbox = SQLModel.metadata.tables["outbox"]
-sent_messages = SQLModel.metadata.tables["sent_messages"]
-inbox = SQLModel.metadata.tables["inbox"]
-people = SQLModel.metadata.tables["people"]
-pairings = SQLModel.metadata.tables["pairings"]
-buttons = SQLModel.metadata.tables["buttons"]
-dialogues = SQLModel.metadata.tables["dialogues"]
-order_notes = SQLModel.metadata.tables["order_notes"]
-quiet_hours = SQLModel.metadata.tables["quiet_hours"]
-topics = SQLModel.metadata.tables["topics"]
-channel_health = SQLModel.metadata.tables["channel_health"]
-customer_turns = SQLModel.metadata.tables["customer_turns"]
-handovers = SQLModel.metadata.tables["handovers"]
+outbox = metadata.tables["outbox"]
+sent_messages = metadata.tables["sent_messages"]
+inbox = metadata.tables["inbox"]
+people = metadata.tables["people"]
+pairings = metadata.tables["pairings"]
+buttons = metadata.tables["buttons"]
+dialogues = metadata.tables["dialogues"]
+order_notes = metadata.tables["order_notes"]
+quiet_hours = metadata.tables["quiet_hours"]
+topics = metadata.tables["topics"]
+channel_health = metadata.tables["channel_health"]
+customer_turns = metadata.tables["customer_turns"]
+handovers = metadata.tables["handovers"]
