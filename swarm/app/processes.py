@@ -86,6 +86,8 @@ class Processes(Talking):
         deaths = PARTS.load("deaths")(
             store=self.store, clock=self.clock, people=self.people, channels=channels
         )
+        engine: Any = self.engine
+        engine.let_wait()
         # Their faults are to be told at the start, and not by the first order.
         self.org  # noqa: B018
         doorman: Doorman = PARTS.load("doorman")(
@@ -102,6 +104,8 @@ class Processes(Talking):
             monitor=self.monitor,
             room=room,
         )
+        if self.monitor is not None:
+            self.monitor.watch(PARTS.load("worker health")(doorman.worker))
         return doorman
 
     def lent_worker(self, lock: int, life: "Life", *, at_rest: Callable[[], None]) -> "Worker":
@@ -125,6 +129,11 @@ class Processes(Talking):
             life=life,
         )
         return worker
+
+    def look(self) -> None:
+        """Look for work that whoever listens enqueued; for a worker that a doorman started."""
+        engine: Any = self.engine
+        engine.look()
 
     def worker(self, channels: Mapping[str, Channel] | None = None) -> "Worker":
         """Return the worker of this home, with the channels it listens to.
@@ -164,4 +173,6 @@ class Processes(Talking):
             reaped=None if self.store.is_sqlite else PARTS.load("reaped"),
         )
         monitor: Monitor = PARTS.load("monitor")(config, vitals=vitals, store=self.store)
+        if self.shelter is not None:
+            monitor.watch(PARTS.load("shelter health")(self.shelter, self.clock))
         return monitor

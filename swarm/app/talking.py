@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from swarm.channels.voice.base import Transcriber
     from swarm.runtime.front import Front
     from swarm.runtime.quiet_desk import QuietDesk
+    from swarm.runtime.shelter import Shelter
     from swarm.runtime.turn import Desks
 
 
@@ -84,7 +85,20 @@ class Talking(Work):
     def _station(self) -> Any:
         # Only one worker at a time holds a SQLite home: what a killed one held is its heir's at once.
         owner = self._executor_id() if self.store.is_sqlite else None
-        return PARTS.load("station")(store=self.store, clock=self.clock, owner=owner)
+        station = PARTS.load("station")(store=self.store, clock=self.clock, owner=owner)
+        if self.shelter is None:
+            return station
+        return PARTS.load("sheltered station")(station, self.shelter, clock=self.clock)
+
+    @cached_property
+    def shelter(self) -> "Shelter | None":
+        """Return what keeps messages while a database on a server is away; None for a file."""
+        if self.store.is_sqlite:
+            return None
+        shelter: Shelter = PARTS.load("shelter")(
+            store=self.store, clock=self.clock, people=self.people, home=self.home
+        )
+        return shelter
 
     def _customers_channel(self, name: str) -> Channel:
         """Return a platform's channel on which customers write."""
@@ -114,6 +128,7 @@ class Talking(Work):
             channels=channels,
             transcriber=self.transcriber,
             quiet=self.quiet,
+            shelter=self.shelter,
             digest=PARTS.load("digest text")(
                 quiet=self.quiet,
                 budgets=self.settings.budget,
@@ -153,6 +168,7 @@ class Talking(Work):
             currency=settings.currency,
             rates=settings.rates,
             day_limit=settings.budget.day,
+            month_limit=settings.budget.month,
             counts_notional=settings.budget.notional,
         )
         metered = PARTS.load("metered voice")(

@@ -143,6 +143,7 @@ class Work(Models):
             currency=settings.currency,
             rates=settings.rates,
             day_limit=settings.budget.day,
+            month_limit=settings.budget.month,
             counts_notional=settings.budget.notional,
         )
         return Company(

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.clock import parse_iso
 from swarm.core.money import CostStatus, from_pico, plain
 from swarm.ledger.book import USED
-from swarm.ledger.budget import COMPANY, day_scope, order_scope, task_scope
+from swarm.ledger.budget import COMPANY, day_scope, month_scope, order_scope, task_scope
 from swarm.store.tables import budgets, ledger
 
 
@@ -76,7 +76,8 @@ def _sums(connection: Connection, currency: str) -> "_Sums":
         ledger.c.cost_status,
     )
     for row in connection.execute(sa.select(*columns)):
-        scopes = [order_scope(row.order_id), day_scope(parse_iso(row.started_at)), COMPANY]
+        at = parse_iso(row.started_at)
+        scopes = [order_scope(row.order_id), day_scope(at), month_scope(at), COMPANY]
         if row.task_id is not None:
             scopes.append(task_scope(row.order_id, row.task_id))
         if row.currency != currency and row.cost_pico:

@@ -11,7 +11,7 @@ from swarm.cli.terminal import say, show_json
 from swarm.cli.wording import amount as worded
 from swarm.core.errors import NotFound
 from swarm.core.money import plain
-from swarm.ledger.budget import COMPANY, Budget, day_scope, find, order_scope
+from swarm.ledger.budget import COMPANY, Budget, day_scope, find, month_scope, order_scope
 
 
 def budget(*, target: str | None, amount: str | None, as_json: bool) -> None:
@@ -38,15 +38,16 @@ def budget(*, target: str | None, amount: str | None, as_json: bool) -> None:
 
 
 def _budgets(app: App) -> list[Budget]:
-    """Return the company's budget and today's, also before anything was spent."""
+    """Return the company's budget, this month's and today's, also before anything was spent."""
     known = {item.scope: item for item in app.office.budgets()}
     rules = app.settings.budget
-    limits = {COMPANY: rules.company, day_scope(app.clock.now()): rules.day}
+    now = app.clock.now()
+    limits = {COMPANY: rules.company, month_scope(now): rules.month, day_scope(now): rules.day}
     return [known.get(scope) or _unused(app, scope, limit) for scope, limit in limits.items()]
 
 
 def _budget(app: App, target: str) -> Budget:
-    fixed = {"company": 0, "day": 1}
+    fixed = {"company": 0, "month": 1, "day": 2}
     if target in fixed:
         return _budgets(app)[fixed[target]]
     document = app.documents.order(target)

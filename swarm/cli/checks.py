@@ -31,6 +31,7 @@ from swarm.ledger.effects import UNKNOWN
 from swarm.ledger.prices import UnknownPrice
 from swarm.ledger.reports import check
 from swarm.runtime.customers import folder_of
+from swarm.runtime.local_inbox import LocalInbox
 from swarm.runtime.shared_home import is_shared
 from swarm.sandbox.choose import choose
 from swarm.store import parting, roles
@@ -82,6 +83,7 @@ def checks_of_machine() -> Mapping[str, Check]:
         "python": _python,
         "home": _home,
         "disk": _disk,
+        "local inbox": _local_inbox,
         "roles": _roles,
         "model": _model,
         "sandbox": _sandbox,
@@ -136,6 +138,26 @@ def _disk(app: App) -> Iterator[Finding]:
         yield Finding("disk", Level.WARNING, text, "make room: a full disk stops all orders")
     else:
         yield Finding("disk", Level.OK, text)
+
+
+def _local_inbox(app: App) -> Iterator[Finding]:
+    """Look at what was heard while a database on a server was away."""
+    if app.store.is_sqlite:
+        return
+    waiting = LocalInbox(app.home).waiting()
+    if waiting.broken:
+        text = f"{waiting.broken} kept messages do not go into the inbox: logs/swarm.log says why"
+        yield Finding("local inbox", Level.PROBLEM, text, "ask their senders to write again")
+    if waiting.rows:
+        since = f" since {waiting.away_since:%Y-%m-%d %H:%M} UTC" if waiting.away_since else ""
+        text = f"{waiting.rows} messages are kept on this machine: the database was away{since}"
+        remedy = "bring it back, and let `swarm up` run: they are moved and worked by themselves"
+        yield Finding("local inbox", Level.WARNING, text, remedy)
+    if waiting.passed_over:
+        text = f"{waiting.passed_over} messages of strangers were beyond their share of it"
+        yield Finding("local inbox", Level.WARNING, text)
+    if not (waiting.rows or waiting.broken or waiting.passed_over):
+        yield Finding("local inbox", Level.OK, "nothing waits for the database")
 
 
 def _roles(app: App) -> Iterator[Finding]:

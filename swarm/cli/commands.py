@@ -161,7 +161,7 @@ def resume(order_id: Id, wait: Wait = False, as_json: Json = False) -> int | Non
 
 def budget(
     target: Annotated[
-        str | None, Argument(metavar="[TARGET]", help="An order's id, day, or company.")
+        str | None, Argument(metavar="[TARGET]", help="An order's id, day, month, or company.")
     ] = None,
     amount: Annotated[str | None, Argument(metavar="[AMOUNT|none]", help="The new limit.")] = None,
     as_json: Json = False,

@@ -22,7 +22,6 @@ from swarm.ledger.hosting.allowance import (
     Allowance,
     Level,
     allowance,
-    daily,
     inside,
     seat_of,
 )
@@ -194,11 +193,11 @@ async def _set(app: App, farm: Farm, record: Record, amount: str) -> Record:
     if period != "month":
         raise InvalidInput("A budget that is changed is a month's: 20/month, or none.")
     price = await farm.price(record.spec, driver=record.driver)
-    return await farm.limit(record.name, limit, day_of(app.settings, limit, price, record.spec))
+    return await farm.limit(record.name, limit, models_of(app.settings, limit, price, record.spec))
 
 
-def day_of(settings: Settings, limit: Decimal, price: Price, spec: InstanceSpec) -> Decimal:
-    """Return what an instance holds itself to in a day, so that no month passes its budget.
+def models_of(settings: Settings, limit: Decimal, price: Price, spec: InstanceSpec) -> Decimal:
+    """Return what an instance may spend on models in a month: its budget without its hosting.
 
     Raises:
         InvalidInput: Its hosting alone takes the budget.
@@ -212,7 +211,7 @@ def day_of(settings: Settings, limit: Decimal, price: Price, spec: InstanceSpec)
             f"A budget of {plain(limit)} {spec.currency} a month is less than the hosting of "
             f"{spec.name} alone, {month:.2f} {price.currency}: give it more."
         )
-    return daily(left)
+    return left
 
 
 def check_startable(record: Record, month: str) -> None:

@@ -19,7 +19,7 @@ from swarm.cli.terminal import is_lively, say, show_json
 from swarm.core.errors import InvalidInput
 from swarm.core.money import plain
 from swarm.farm.base import InstanceSpec, Price, Secrets, check_name
-from swarm.farm.farm import BUDGET_DAY, Farm, Started
+from swarm.farm.farm import BUDGET_MONTH, Farm, Started
 from swarm.ledger.hosting import seats
 from swarm.ledger.hosting.allowance import Allowance
 from swarm.settings import Settings
@@ -63,8 +63,8 @@ async def _started(
     """Start an instance that holds itself to its budget of the month, its hosting taken off."""
     if spec.budget_month is not None and farm.records.find(spec.name) is None:
         price = await farm.price(spec, driver=driver)
-        day = farm_budgets.day_of(settings, spec.budget_month, price, spec)
-        spec = replace(spec, environment={**spec.environment, BUDGET_DAY: plain(day)})
+        models = farm_budgets.models_of(settings, spec.budget_month, price, spec)
+        spec = replace(spec, environment={**spec.environment, BUDGET_MONTH: plain(models)})
     return await farm.up(spec, given, driver=driver)
 
 
@@ -122,9 +122,9 @@ def _ready(started: Started, lacks: list[str]) -> str:
         currency = started.record.spec.currency
         lines.append(
             f"Budget: {plain(month)} {currency} a month, hosting included. It holds itself to "
-            f"{Decimal(started.record.spec.environment.get(BUDGET_DAY, '0')):.2f} {currency} of models a "
-            "day; `swarm farm check`, run every hour, warns at 80 % and stops it when the month's is "
-            "spent."
+            f"{Decimal(started.record.spec.environment.get(BUDGET_MONTH, '0')):.2f} {currency} of models "
+            "each month; `swarm farm check`, run every hour, warns at 80 % and stops it when the month's "
+            "is spent."
         )
     lines.append(farm_views.price_line(started.price))
     return "\n".join(lines)

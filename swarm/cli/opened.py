@@ -13,6 +13,11 @@ from swarm.runtime.lock import holder
 from swarm.settings import load
 from swarm.store import schema
 
+
+class EndedError(Exception):
+    """Say that a signal came before the company was open."""
+
+
 LOOK_S = 1.0
 """How often an unreachable database is tried again, in seconds."""
 
@@ -25,6 +30,7 @@ def opened(
     worker: Mapping[str, Any] | None = None,
     variables: Mapping[str, str] | None = None,
     set_up: Callable[[], None] | None = None,
+    meanwhile: Callable[[App], None] | None = None,
 ) -> Iterator[App]:
     """Open the company.
 
@@ -35,9 +41,12 @@ def opened(
         variables: The environment of one company of many, whose log is not its own; None is this
             process's.
         set_up: Makes the tables in another process, as `App.initialise` says.
+        meanwhile: Does what can be done without a database on a server that cannot be reached, and
+            returns when it is back, or when there is nothing that could be done.
 
     Raises:
         ConfigError: There is none, or it cannot be used; the text says what to do.
+        EndedError: A signal came meanwhile.
     """
     environment = load(variables)
     if worker:
@@ -47,7 +56,7 @@ def opened(
         environment = environment.model_copy(update={"settings": changed})
     app = build(environment)
     try:
-        _reach(app, app.settings.worker.database_wait_s if waits else 0.0)
+        _reach(app, app.settings.worker.database_wait_s if waits else 0.0, meanwhile)
         # Where somebody works the home already, it exists, and is not to be upgraded under them.
         if is_made and not (app.store.is_sqlite and holder(app.home) is not None):
             app.initialise(set_up=set_up)
@@ -59,7 +68,7 @@ def opened(
         app.close()
 
 
-def _reach(app: App, patience_s: float) -> None:
+def _reach(app: App, patience_s: float, meanwhile: Callable[[App], None] | None) -> None:
     """Wait until a shared database answers, and say so once in a while.
 
     Raises:
@@ -73,6 +82,10 @@ def _reach(app: App, patience_s: float) -> None:
         try:
             schema.revision(app.store)
         except Unavailable as error:
+            if meanwhile is not None:
+                meanwhile(app)
+                began, meanwhile = time.monotonic(), None
+                continue
             waited = time.monotonic() - began
             if waited >= patience_s:
                 raise

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +17,7 @@ from swarm.app import App, build
 from swarm.channels.base import Channel
 from swarm.channels.registry import CHANNELS
 from swarm.cli.lazy import load as load_part
-from swarm.cli.opened import opened
+from swarm.cli.opened import EndedError, opened
 from swarm.cli.terminal import say, show_json, tell
 from swarm.cli.waiting import STOPPING, stopped_by_signals
 from swarm.cli.works import set_up_apart
@@ -86,7 +87,16 @@ def up(*, no_work: bool = False, companies: str | None = None, at_work: int = AT
         load_part("swarm.cli.companies:up")(Path(companies), at_work=at_work)
         return
     own = {"takes_orders": False} if no_work else {}
-    with opened(is_made=True, waits=True, worker=own, set_up=set_up_apart) as app:
+    with (
+        suppress(EndedError),
+        opened(
+            is_made=True,
+            waits=True,
+            worker=own,
+            set_up=set_up_apart,
+            meanwhile=lambda app: load_part("swarm.cli.away:listen")(app),
+        ) as app,
+    ):
         if app.works_apart:
             _open_door(app, _channels(app))
         else:

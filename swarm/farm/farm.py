@@ -37,7 +37,7 @@ from swarm.farm.talking import Talk, talk
 
 _RENTED = ("hetzner", "scaleway")
 LOCKS, BACKUPS, WORK = "locks", "backups", "work"
-BUDGET_DAY = "SWARM_BUDGET__DAY"
+BUDGET_DAY, BUDGET_MONTH = "SWARM_BUDGET__DAY", "SWARM_BUDGET__MONTH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +254,10 @@ class Farm:
             record = self.records.change(record, reading=asked.reading)
         return Read(record, asked.problem)
 
-    async def limit(self, name: str, month: Decimal | None, day: Decimal | None) -> Record:
-        """Set what an instance may spend in a month, and what it holds itself to in a day.
+    async def limit(self, name: str, month: Decimal | None, models: Decimal | None) -> Record:
+        """Set what an instance may spend in a month, and what of it its models may.
 
-        The day's limit is told to a running instance now, and again by each `hold`, since an instance
+        The models' part is told to a running instance now, and again by each `hold`, since an instance
         knows its first one by its environment.
 
         Raises:
@@ -265,16 +265,19 @@ class Farm:
         """
         with self._locked(name):
             record = self.records.get(name)
-            told = {k: v for k, v in record.spec.environment.items() if k != BUDGET_DAY}
-            if day is not None:
-                told[BUDGET_DAY] = plain(day)
+            told = {k: v for k, v in record.spec.environment.items() if k != BUDGET_MONTH}
+            if models is not None:
+                told[BUDGET_MONTH] = plain(models)
+            if BUDGET_DAY in told and record.spec.budget_month is not None:
+                # Made by a version that shared a month out by its days.
+                told[BUDGET_DAY] = plain(models) if models is not None else "none"
             spec = replace(record.spec, budget_month=month, environment=told)
             record = self.records.change(record, spec=spec, retold=True)
             await self._retell(record)
             return record
 
     async def hold(self, name: str) -> None:
-        """Tell an instance again what it may spend today, where that was changed after its start."""
+        """Tell an instance again what it may spend, where that was changed after its start."""
         record = self.records.get(name)
         if record.retold:
             await self._retell(record)
@@ -283,14 +286,19 @@ class Farm:
         place = self._drivers(record.driver)
         if record.state != RUNNING or not isinstance(place, Runner):
             return
-        day = record.spec.environment.get(BUDGET_DAY, "none")
-        try:
-            ran = await place.run(record.name, ["swarm", "budget", "day", day, "--json"])
-        except SwarmError as error:
-            self.site.say(f"{record.name} could not be told its limit of the day: {error}")
-            return
-        if ran.code != 0:
-            self.site.say(f"{record.name} could not be told its limit of the day: {ran.stderr}")
+        given = record.spec.environment
+        limits = {"month": given.get(BUDGET_MONTH, "none")}
+        if BUDGET_DAY in given:
+            limits["day"] = given[BUDGET_DAY]
+        for period, amount in limits.items():
+            try:
+                ran = await place.run(record.name, ["swarm", "budget", period, amount, "--json"])
+            except SwarmError as error:
+                self.site.say(f"{record.name} could not be told its limit of the {period}: {error}")
+                return
+            if ran.code != 0:
+                why = ran.stderr
+                self.site.say(f"{record.name} could not be told its limit of the {period}: {why}")
 
     async def logs(self, name: str, *, lines: int) -> str:
         """Return the last lines an instance wrote. Raises NotFound, PlaceError."""

@@ -108,6 +108,7 @@ class Book:
         currency: str,
         rates: dict[str, Decimal],
         day_limit: Decimal | None,
+        month_limit: Decimal | None = None,
         counts_notional: bool = True,
     ) -> None:
         self._store = store
@@ -115,6 +116,7 @@ class Book:
         self._currency = currency
         self._rates = rates
         self._day_limit = day_limit
+        self._month_limit = month_limit
         self._counts_notional = counts_notional
         self._known_day = ""
         self._last_messages: dict[tuple[str, str], tuple[int, tuple[Message, ...], Frame]] = {}
@@ -174,7 +176,7 @@ class Book:
                 if row.state == USED:
                     return recorded_answer(row)
                 attempts += 1
-            scopes = self._scopes(connection, key.order_id, caller, day=day)
+            scopes = self._scopes(connection, key.order_id, caller, at=now)
             budget.reserve(connection, scopes, worst_pico)
             row_id = _INSERT.insert(connection, {**values, "attempt": attempts + 1})
             return Attempt(row_id, key, request.model, quote, tuple(scopes), size, now)
@@ -270,17 +272,24 @@ class Book:
         await self._store.awrite(work)
 
     def _scopes(
-        self, connection: Connection, order_id: str, caller: Caller, *, day: str
+        self, connection: Connection, order_id: str, caller: Caller, *, at: datetime
     ) -> list[str]:
-        if day != self._known_day:
-            budget.open_scope(connection, day, limit=self._day_limit, currency=self._currency)
-        scopes = [budget.order_scope(order_id), day, budget.COMPANY]
+        scopes = [budget.order_scope(order_id), *self._spans(connection, at), budget.COMPANY]
         if caller.task_limit is not None and caller.task_id is not None:
             task = budget.task_scope(order_id, caller.task_id)
             # The role's file may have been raised since the task began.
             budget.set_limit(connection, task, caller.task_limit, currency=self._currency)
             scopes.append(task)
         return scopes
+
+    def _spans(self, connection: Connection, at: datetime) -> tuple[str, str]:
+        """Return the budgets of a moment's day and month, which are there then."""
+        day, month = budget.day_scope(at), budget.month_scope(at)
+        if day != self._known_day:
+            currency = self._currency
+            budget.open_scope(connection, day, limit=self._day_limit, currency=currency)
+            budget.open_month(connection, at, limit=self._month_limit, currency=currency)
+        return day, month
 
     def _prompt(self, key: CallKey, request: ModelRequest) -> tuple[int, str]:
         """Return how many messages the node's previous call had too, and the rest as JSON.
@@ -378,6 +387,7 @@ def release_holds(connection: Connection, order_id: str) -> None:
         scopes = [
             budget.order_scope(order_id),
             budget.day_scope(parse_iso(row.started_at)),
+            budget.month_scope(parse_iso(row.started_at)),
             budget.COMPANY,
         ]
         if row.task_id is not None:
@@ -392,20 +402,22 @@ def canonical(request: ModelRequest) -> str:
     if known is not None and known[0] is request:
         return known[1]
     text = json.dumps(
-        {
-            "model": request.model,
-            "messages": request.messages,
-            "schema": request.schema,
-            "tools": [_tool(t) for t in request.tools],
-            "max_output_tokens": request.max_output_tokens,
-            "temperature": request.temperature,
-        },
-        sort_keys=True,
-        ensure_ascii=False,
-        separators=(",", ":"),
+        document_of(request), sort_keys=True, ensure_ascii=False, separators=(",", ":")
     )
     _WRITTEN.set((request, text))
     return text
+
+
+def document_of(request: ModelRequest) -> dict[str, Any]:
+    """Return all that the model is told, as JSON would have it but for tuples within."""
+    return {
+        "model": request.model,
+        "messages": [*request.messages],
+        "schema": request.schema,
+        "tools": [_tool(t) for t in request.tools],
+        "max_output_tokens": request.max_output_tokens,
+        "temperature": request.temperature,
+    }
 
 
 def digest_of(text: str) -> str:

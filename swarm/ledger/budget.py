@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from swarm.core.errors import ConfigError, LimitExceeded
 from swarm.core.money import from_pico, plain, to_pico
 from swarm.store.prepared import Prepared
-from swarm.store.tables import budgets
+from swarm.store.tables import budgets, meta
 
 COMPANY = "company"
 
@@ -26,6 +26,8 @@ class BudgetConfig(BaseModel):
     """The most one order may spend on model calls, unless it is given its own."""
     day: Decimal | None = Field(default=Decimal(50), gt=0)
     """The most all orders together may spend on one UTC day."""
+    month: Decimal | None = Field(default=None, gt=0)
+    """The most they may spend in one calendar month, in UTC."""
     company: Decimal | None = Field(default=None, gt=0)
     """The most the company may spend in its life."""
     sign_above: Decimal | None = Field(default=Decimal(5), ge=0)
@@ -56,6 +58,11 @@ def day_scope(at: datetime) -> str:
     return f"day:{at:%Y-%m-%d}"
 
 
+def month_scope(at: datetime) -> str:
+    """Name the budget of one calendar month, in UTC."""
+    return f"month:{at:%Y-%m}"
+
+
 def task_scope(order_id: str, task_id: str) -> str:
     """Name the budget of one task, which only a role with its own `budget` has."""
     return f"task:{order_id}/{task_id}"
@@ -75,6 +82,41 @@ def open_scope(connection: Connection, scope: str, *, limit: Decimal | None, cur
             "currency": currency,
         },
     )
+
+
+def open_month(
+    connection: Connection, at: datetime, *, limit: Decimal | None, currency: str
+) -> str:
+    """Create a month's scope where it does not exist yet, and return its name.
+
+    What its days spent and hold already counts: a company may come from a version that knew days
+    alone. The settings' limit counts as soon as they are read, in the middle of a month too, unless
+    a person set another one for this month.
+    """
+    scope = month_scope(at)
+    row = _FIND.first(connection, {"of_scope": scope})
+    if row is None:
+        open_scope(connection, scope, limit=limit, currency=currency)
+        _TAKE_DAYS.run(connection, {"days": f"day:{at:%Y-%m}-%", "of_scope": scope})
+        return scope
+    told = None if limit is None else to_pico(limit)
+    if row.limit_pico != told and _SET_BY.first(connection, {"of_key": _by(scope)}) is None:
+        set_limit(connection, scope, limit, currency=currency)
+    return scope
+
+
+def set_month(
+    connection: Connection, at: datetime, limit: Decimal | None, *, currency: str
+) -> None:
+    """Set a month's limit in a person's name: for that month it goes before the settings' own."""
+    scope = open_month(connection, at, limit=None, currency=currency)
+    set_limit(connection, scope, limit, currency=currency)
+    if _SET_BY.first(connection, {"of_key": _by(scope)}) is None:
+        connection.execute(meta.insert().values(key=_by(scope), value="person"))
+
+
+def _by(scope: str) -> str:
+    return f"limit/{scope}"
 
 
 def _of_scopes(count: int) -> sa.Update:
@@ -115,7 +157,23 @@ def _settle(count: int) -> Prepared:
 
 _KNOWN = Prepared(sa.select(budgets.c.scope).where(budgets.c.scope == sa.bindparam("of_scope")))
 _FIND = Prepared(sa.select(budgets).where(budgets.c.scope == sa.bindparam("of_scope")))
+_SET_BY = Prepared(sa.select(meta.c.value).where(meta.c.key == sa.bindparam("of_key")))
 _OPEN = Prepared(budgets.insert())
+_days = budgets.alias("days")
+
+
+def _of_days(column: sa.Column[int]) -> sa.ScalarSelect[int]:
+    total = sa.func.coalesce(sa.func.sum(column), 0)
+    is_of_month = _days.c.scope.like(sa.bindparam("days", type_=sa.String))
+    # A sum of whole numbers is a fraction's type on Postgres.
+    return sa.select(sa.cast(total, sa.BigInteger)).where(is_of_month).scalar_subquery()
+
+
+_TAKE_DAYS = Prepared(
+    budgets.update()
+    .where(budgets.c.scope == sa.bindparam("of_scope"))
+    .values(spent_pico=_of_days(_days.c.spent_pico), reserved_pico=_of_days(_days.c.reserved_pico))
+)
 _HOLD = (
     sa.select(budgets.c.scope)
     .where(budgets.c.scope.in_(sa.bindparam("scopes", expanding=True)))
@@ -180,9 +238,12 @@ def _brief(amount: Decimal) -> str:
 
 def _spoken(scope: str) -> str:
     kind = scope.partition(":")[0]
-    return {"order": "order's budget", "day": "day's budget", "task": "role's budget per task"}.get(
-        kind, "company's budget"
-    )
+    return {
+        "order": "order's budget",
+        "day": "day's budget",
+        "month": "month's budget",
+        "task": "role's budget per task",
+    }.get(kind, "company's budget")
 
 
 def _way_on(scope: str) -> str:

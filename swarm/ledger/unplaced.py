@@ -5,7 +5,7 @@ with its cost; of a note that is thrown away the line stays where it is.
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
@@ -35,7 +35,7 @@ def unplaced(name: str) -> str:
 
 
 class UnplacedBook(Book):
-    """Write lines that no order has: the day's budget and the company's cover them."""
+    """Write lines that no order has: budgets of the day, the month and the company cover them."""
 
     def __init__(self, *, company_limit: Decimal | None, **parts: Any) -> None:
         """Take what any book takes, and the company's limit: a note may come before any order."""
@@ -54,12 +54,12 @@ class UnplacedBook(Book):
         """Refuse nothing: there is no order that could have stopped."""
 
     def _scopes(
-        self, connection: Connection, order_id: str, caller: Caller, *, day: str
+        self, connection: Connection, order_id: str, caller: Caller, *, at: datetime
     ) -> list[str]:
-        if day != self._known_day:
-            for scope, limit in ((day, self._day_limit), (budget.COMPANY, self._company_limit)):
-                budget.open_scope(connection, scope, limit=limit, currency=self._currency)
-        return [day, budget.COMPANY]
+        if budget.day_scope(at) != self._known_day:
+            limit = self._company_limit
+            budget.open_scope(connection, budget.COMPANY, limit=limit, currency=self._currency)
+        return [*self._spans(connection, at), budget.COMPANY]
 
 
 class MeteredVoice(Metered):
@@ -152,6 +152,7 @@ def _release(connection: Connection, *which: Any) -> None:
         )
     ).all()
     for row in held:
-        scopes = [budget.day_scope(parse_iso(row.started_at)), budget.COMPANY]
+        at = parse_iso(row.started_at)
+        scopes = [budget.day_scope(at), budget.month_scope(at), budget.COMPANY]
         budget.settle(connection, scopes, reserved_pico=row.reserved_pico, cost_pico=0)
         connection.execute(ledger.update().where(ledger.c.id == row.id).values(reserved_pico=0))

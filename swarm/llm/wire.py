@@ -6,7 +6,7 @@ below it, and the adapter believes the tape.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,10 @@ class Tape:
         self.content += piece
 
 
+BEFORE_SEND: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar(
+    "swarm_llm_before_send", default=None
+)
+"""What this task waits for right before a request's first byte goes out; None is nothing."""
 TAPE: ContextVar[Tape] = ContextVar("swarm_llm_tape")
 """The tape of the call that this task is in."""
 
@@ -156,6 +160,8 @@ class TapedTransport:
         Raises:
             WireStop: The wire failed; `Tape.failure` says how.
         """
+        if (turn := BEFORE_SEND.get()) is not None:
+            await turn()
         tape = TAPE.get()
         tape.begin()
         tape.sent = sent

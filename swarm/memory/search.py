@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from swarm.memory.base import Viewer
 from swarm.memory.rows import LIVE, TRAITS, reaches, sight, visible
+from swarm.store import searching
 from swarm.store.database import Store
 from swarm.store.prepared import Prepared
 from swarm.store.tables import memories
@@ -108,8 +109,10 @@ class SqliteText:
         statement = self._statements.get(sees.shape)
         if statement is None:
             statement = self._statements[sees.shape] = _Statement(connection, sees)
-        # What was in sight in the first query must still be so in the last.
-        connection.exec_driver_sql("BEGIN")
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:
+            # What was in sight in the first query must still be so in the last.
+            connection.exec_driver_sql("BEGIN")
         groups: list[Sequence[str]] = [[term] for term in terms]
         found = self._newest(connection, statement, groups, sees)
         common = [term for term, numbers in zip(terms, found, strict=True) if numbers.is_cut]
@@ -287,12 +290,12 @@ def _quoted(term: str) -> str:
 
 
 class PostgresText:
-    """A GIN index over `tsvector`; the server ranks by how many of the terms a row holds."""
+    """A GIN index over `tsvector` behind `store.searching`, ranked by how many terms a row holds."""
 
     def candidates(
         self, connection: Connection, terms: Sequence[str], sees: Sight
     ) -> Sequence[Any]:
-        """Return the rows that hold most of the terms, newest first among equals."""
+        """Return the rows that hold most of the terms, and the newest among equals."""
         own = self._nearest(connection, terms, sees.own, sees)
         # Apart, so that no number of strangers' words crowds out what is trusted.
         return [*own, *self._nearest(connection, terms, sees.data, sees)] if sees.data else own
@@ -300,25 +303,14 @@ class PostgresText:
     def _nearest(
         self, connection: Connection, terms: Sequence[str], reaches: Sequence[str], sees: Sight
     ) -> Sequence[Any]:
-        # As the expression of the index in the migration, word by word: else it is not used.
-        document: sa.ColumnElement[str] = sa.literal_column(
-            "array_to_tsvector(string_to_array(trim(words || ' ' || reach), ' '))"
-        )
-        words = _any_of(terms)
+        most = max(BY_OVERLAP, LOOKED_AT * sees.take)
+        # Ids alone, of this company; whether a row may be seen is asked of the row itself.
+        found = sa.func.memory_search(_any_of(terms), _any_of(reaches), most)
+        ids = sa.func.array(sa.select(found.column_valued("id")).scalar_subquery())
         query = (
             sa.select(*CANDIDATE)
-            .where(
-                document.op("@@")(sa.cast(words, _TsQuery)),
-                document.op("@@")(sa.cast(_any_of(reaches), _TsQuery)),
-                memories.c.superseded_by.is_(None),
-                sees.condition,
-            )
-            .order_by(
-                sa.func.ts_rank(document, sa.cast(words, _TsQuery)).desc(),
-                memories.c.observed_at.desc(),
-                memories.c.id,
-            )
-            .limit(max(BY_OVERLAP, sees.take))
+            .where(memories.c.id == sa.func.any(ids), memories.c.superseded_by.is_(None))
+            .where(sees.condition)
         )
         return connection.execute(query, sees.values).all()
 
@@ -337,15 +329,7 @@ class PostgresText:
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM memories")
             connection.exec_driver_sql("VACUUM memory_vectors")
-
-
-class _TsQuery(sa.types.UserDefinedType[str]):
-    """The query type of Postgres, which older dialect packages do not carry."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "tsquery"
+            connection.exec_driver_sql(f"VACUUM {searching.TABLE}")
 
 
 def _any_of(terms: Sequence[str]) -> str:

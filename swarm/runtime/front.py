@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swarm.channels.base import Channel
 from swarm.channels.voice.base import Transcriber
@@ -19,6 +19,9 @@ from swarm.runtime.quiet_desk import QuietDesk
 from swarm.runtime.sender import Sender
 from swarm.runtime.turn import Desks
 from swarm.store.database import Store
+
+if TYPE_CHECKING:
+    from swarm.runtime.shelter import Shelter
 
 SEND_POLL_S = 0.5
 """How often the outbox is looked at for what work itself queued, in seconds."""
@@ -38,9 +41,14 @@ class Front:
         transcriber: Transcriber | None = None,
         quiet: QuietDesk | None = None,
         digest: Summary | None = None,
+        shelter: "Shelter | None" = None,
     ) -> None:
-        """Take the desks, the channels, what hears voice notes and who sleeps when; nothing runs yet."""
+        """Take the desks, the channels, what hears voice notes and who sleeps when; nothing runs yet.
+
+        `shelter` keeps what is heard while a database on a server is away.
+        """
         queued = asyncio.Event()
+        self._shelter = shelter
         cards = Cards(clock=clock, people=desks.people, documents=desks.documents)
         self._queued = queued
         self._hearing = Hearing(
@@ -75,10 +83,12 @@ class Front:
                 queued=queued,
             )
         self._progress = Progress(store=store, clock=clock, channels=channels, queued=queued)
+        if shelter is not None:
+            shelter.open(channels, stored=self._hearing.look)
 
     async def hear(self, message: InboundMessage) -> None:
         """Store what was heard; when this returns, the vendor may be told so."""
-        await self._hearing.hear(message)
+        await (self._shelter or self._hearing).hear(message)
 
     def wake(self) -> None:
         """Look for what another process queued."""
@@ -87,7 +97,9 @@ class Front:
     def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return what runs as long as the worker does; each can be begun again."""
         jobs = [self._hearing.run, self._sender.run, self._progress.run]
-        return [*jobs, self._digest.run] if self._digest is not None else jobs
+        if self._digest is not None:
+            jobs.append(self._digest.run)
+        return [*jobs, self._shelter.run] if self._shelter is not None else jobs
 
 
 MakeFront = Callable[[Mapping[str, Channel]], Front]

@@ -98,6 +98,10 @@ class Hearing:
         if await self._inbox.take(message):
             self._heard.set()
 
+    def look(self) -> None:
+        """Look for what somebody else stored."""
+        self._heard.set()
+
     async def run(self) -> None:
         """Handle what is stored until cancelled, beginning with what an earlier process left."""
         await self._store.awrite(self._inbox.prune)

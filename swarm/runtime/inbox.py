@@ -49,11 +49,12 @@ class Inbox:
         if self._store.is_sqlite:
             # One writer keeps the order, and many updates share a commit. All else that is to be
             # written waits for it: a platform brings again what is not confirmed in time.
-            return await self._store.awrite(lambda c: self._insert(c, message), is_urgent=True)
+            return await self._store.awrite(lambda c: self.put(c, message), is_urgent=True)
         async with self._turn:
-            return await self._store.awrite(lambda c: self._insert(c, message))
+            return await self._store.awrite(lambda c: self.put(c, message))
 
-    def _insert(self, connection: Connection, message: InboundMessage) -> bool:
+    def put(self, connection: Connection, message: InboundMessage) -> bool:
+        """Store an update as part of a transaction; False where it is known already."""
         known = _find(connection, message, message.update_id)
         if known is not None:
             is_old = parse_iso(known.received_at) + RENUMBERED < message.received_at

@@ -19,6 +19,7 @@ from swarm.ledger.budget import BudgetConfig
 from swarm.runtime.engine import SEGMENT, Engine
 from swarm.runtime.records import lane_of, segment_id
 from swarm.store.database import Store
+from swarm.store.prepared import Prepared
 from swarm.store.tables import orders
 
 
@@ -69,36 +70,34 @@ class Intake:
     def _insert(
         self, connection: Connection, message: InboundMessage, text: str, wish: Wish
     ) -> str:
-        known = connection.execute(
-            sa.select(orders.c.id).where(
-                orders.c.channel == message.channel,
-                orders.c.account == message.account,
-                orders.c.update_id == message.update_id,
-            )
-        ).scalar()
+        update = {
+            "of_channel": message.channel,
+            "of_account": message.account,
+            "of_update": message.update_id,
+        }
+        known = _KNOWN.scalar(connection, update)
         if known is not None:
             return str(known)
         order_id = self._ids.new("o")
         origin = message.origin
         state = OrderState(text=text, origin=origin, mark=CLEAN.after(origin))
-        connection.execute(
-            orders.insert().values(
-                id=order_id,
-                created_at=iso(message.received_at),
-                channel=message.channel,
-                account=message.account,
-                update_id=message.update_id,
-                chat_id=message.chat_id,
-                thread_id=message.thread_id,
-                sender_id=message.sender_id,
-                status=OrderStatus.QUEUED.value,
-                segment=0,
-                is_auto_signed=wish.is_auto_signed,
-                origin=message.origin.value,
-                customer=message.customer,
-                state=state.model_dump_json(),
-            )
-        )
+        row = {
+            "id": order_id,
+            "created_at": iso(message.received_at),
+            "channel": message.channel,
+            "account": message.account,
+            "update_id": message.update_id,
+            "chat_id": message.chat_id,
+            "thread_id": message.thread_id,
+            "sender_id": message.sender_id,
+            "status": OrderStatus.QUEUED.value,
+            "segment": 0,
+            "is_auto_signed": wish.is_auto_signed,
+            "origin": message.origin.value,
+            "customer": message.customer,
+            "state": state.model_dump_json(),
+        }
+        _INSERT.run(connection, row)
         budget.open_scope(
             connection,
             budget.order_scope(order_id),
@@ -117,6 +116,17 @@ class Intake:
             lane=lane_of(message.channel, message.sender_id, message.customer),
         )
         return order_id
+
+
+# Written once: building a statement costs more than running it.
+_KNOWN = Prepared(
+    sa.select(orders.c.id).where(
+        orders.c.channel == sa.bindparam("of_channel"),
+        orders.c.account == sa.bindparam("of_account"),
+        orders.c.update_id == sa.bindparam("of_update"),
+    )
+)
+_INSERT = Prepared(orders.insert())
 
 
 def check_budget(amount: Decimal | None) -> None:

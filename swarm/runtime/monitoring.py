@@ -5,27 +5,32 @@ It tells numbers and states, takes nothing in, and is closed unless the operator
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from swarm.channels.door import Asked, Door, Reply
-from swarm.core.errors import ConfigError
+from swarm.core.errors import ConfigError, SwarmError
 from swarm.runtime.monitoring_config import MonitoringConfig
-from swarm.runtime.vitals import METRICS, Reading, Vitals
+from swarm.runtime.vitals import METRICS, Reading, Vitals, reading
 from swarm.store.database import Store
 from swarm.store.tables import channel_health
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+    from swarm.runtime.watched import Watched
+
+T = TypeVar("T")
+
 PATHS = (b"/healthz", b"/readyz", b"/metrics")
 FRESH_S = 2.0
 """For how long measures are handed out again: who asks without pause costs the company nothing."""
-READ_S = 5.0
+READ_S = 3.0
 """A database that takes longer than this to answer is not ready, in seconds."""
 _EXTRA = b"/metrics needs the extra `metrics`: install `swarm[metrics]`.\n"
 
@@ -48,6 +53,7 @@ class Monitor:
         self._is_working = False
         self._read_at = float("-inf")
         self._readings: list[Reading] = []
+        self._watched: list[Watched] = []
         self.port = 0
         """What is listened on, once it is."""
 
@@ -82,10 +88,14 @@ class Monitor:
         """Say that the worker takes work from now on."""
         self._is_working = True
 
+    def watch(self, part: "Watched") -> None:
+        """Tell of a part of this process as well, in place of one of its name."""
+        self._watched = [*(p for p in self._watched if p.name != part.name), part]
+
     async def _take(self, asked: Asked, body: bytes) -> Reply:
         if asked.path == b"/healthz":
             # That it is answered at all says that the event loop turns.
-            return _json(200, {"status": "alive"})
+            return _json(200, {"status": "alive"} | self._states())
         if asked.path == b"/readyz":
             return await self._readiness()
         try:
@@ -93,27 +103,46 @@ class Monitor:
         except ImportError:
             return Reply(501, _EXTRA)
 
+    def _states(self) -> dict[str, Any]:
+        return {part.name: part.state() for part in self._watched}
+
     async def _readiness(self) -> Reply:
         """Say whether work is taken, and what of the channels is broken.
 
         A broken channel does not make it unready: work goes on, and a restart would mend nothing.
         """
         faults = [] if self._is_working else ["the worker has not begun to take work"]
+        faults += [fault for part in self._watched for fault in part.faults()]
         broken: dict[str, str] = {}
         try:
             async with asyncio.timeout(READ_S):
-                broken = await self._store.aread(_broken_channels)
-        except (SQLAlchemyError, TimeoutError) as error:
+                broken = await self._look(_broken_channels)
+        except (SQLAlchemyError, SwarmError, TimeoutError) as error:
             faults.append(f"the database does not answer ({type(error).__name__})")
         document = {"ready": not faults, "faults": faults, "broken_channels": broken}
-        return _json(503 if faults else 200, document)
+        return _json(503 if faults else 200, document | self._states())
+
+    async def _look(self, work: Callable[[Connection], T]) -> T:
+        """Read once: whoever asks wants to know now that a server cannot be reached."""
+        if self._store.is_sqlite:
+            return await self._store.aread(work)
+        return await asyncio.to_thread(self._store.read, work)
 
     async def _fresh(self) -> list[Reading]:
         now = asyncio.get_running_loop().time()
         if now - self._read_at > FRESH_S:
-            self._readings = await self._vitals.read()
-            self._read_at = now
+            self._readings = await self._read()
+            self._read_at = asyncio.get_running_loop().time()
         return self._readings
+
+    async def _read(self) -> list[Reading]:
+        """Return the measures; without those of a database that does not answer."""
+        found = [one for part in self._watched for one in part.readings()]
+        try:
+            async with asyncio.timeout(READ_S):
+                return [*await self._look(self._vitals.of), *found, reading("swarm_database_up", 1)]
+        except (SQLAlchemyError, SwarmError, TimeoutError):
+            return [*found, reading("swarm_database_up", 0)]
 
 
 def exposition(readings: list[Reading]) -> bytes:
@@ -142,9 +171,9 @@ class _Collector:
         for metric in METRICS:
             kind = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
             family = kind(metric.name, metric.help, labels=metric.labels)
-            for reading in self._readings:
-                if reading.name == metric.name:
-                    family.add_metric(reading.labels, float(reading.value))
+            for one in self._readings:
+                if one.name == metric.name:
+                    family.add_metric(one.labels, float(one.value))
             found.append(family)
         return found
 

@@ -409,8 +409,9 @@ class Office:
         self._store.write(work)
 
     def budgets(self) -> list[budget.Budget]:
-        """Return the company's budget and today's, as far as they exist."""
-        scopes = [budget.COMPANY, budget.day_scope(self._clock.now())]
+        """Return the company's budget, this month's and today's, as far as they exist."""
+        now = self._clock.now()
+        scopes = [budget.COMPANY, budget.month_scope(now), budget.day_scope(now)]
 
         def work(connection: Connection) -> list[budget.Budget]:
             found = (budget.find(connection, scope) for scope in scopes)
@@ -421,7 +422,7 @@ class Office:
     def set_budget(
         self, target: str, amount: Decimal | None, *, signer: Signer | None = None
     ) -> list[str]:
-        """Set the limit of an order, of `day` (today) or of the `company`.
+        """Set the limit of an order, of `day` (today), of `month` (this one) or of the `company`.
 
         Returns:
             The ids of parked orders that now go on.
@@ -430,14 +431,22 @@ class Office:
             NotFound, InvalidInput: Nothing was changed.
         """
         check_budget(amount)
-        fixed = {"company": budget.COMPANY, "day": budget.day_scope(self._clock.now())}
+        now = self._clock.now()
+        fixed = {
+            "company": budget.COMPANY,
+            "day": budget.day_scope(now),
+            "month": budget.month_scope(now),
+        }
 
         def work(connection: Connection) -> list[str]:
             scope = fixed.get(target)
             if scope is None:
                 scope = budget.order_scope(records.find(connection, target).id)
             before = budget.find(connection, scope)
-            budget.set_limit(connection, scope, amount, currency=self._currency)
+            if target == "month":
+                budget.set_month(connection, now, amount, currency=self._currency)
+            else:
+                budget.set_limit(connection, scope, amount, currency=self._currency)
             only = None if target in fixed else target
             who = signer or _at_the_console("founder")
             limits = {"before": before.limit if before else None, "limit": amount}

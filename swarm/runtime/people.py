@@ -223,6 +223,23 @@ class People:
         rows = connection.execute(sa.select(people).order_by(people.c.added_at.desc())).mappings()
         return [dict(row) for row in rows]
 
+    @property
+    def fixed(self) -> list[tuple[str, str]]:
+        """Return who is founder by the settings, as channels and platform ids."""
+        return [(channel, one) for channel, found in self._fixed.items() for one in sorted(found)]
+
+    def everybody(self, connection: Connection) -> list[Person]:
+        """Return who is known and is no customer, founders of the settings among them."""
+        rows = connection.execute(
+            sa.select(people.c.channel, people.c.platform_id).where(people.c.revoked_at.is_(None))
+        )
+        keys = {(row.channel, row.platform_id) for row in rows}
+        keys |= set(self.fixed)
+        known = (
+            self.find(connection, *key) for key in sorted(keys) if not is_for_customers(key[0])
+        )
+        return [p for p in known if p is not None and p.role is not PersonRole.CUSTOMER]
+
     def founders(self, connection: Connection) -> list[Person]:
         """Return the founders who can be reached in private."""
         rows = connection.execute(

@@ -61,6 +61,18 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "⚠️ Le processus qui traite vos commandes est mort {deaths} fois de suite ({ended}). Il est "
         "relancé ; rien n'est perdu. `swarm doctor` et logs/swarm.log sur la machine en disent plus.",
     ),
+    "database_away": (
+        "⏳ I cannot reach my database at the moment. What you write is kept safely on this machine; I "
+        "act on it as soon as the database is back.",
+        "⏳ Je n'arrive pas à joindre ma base de données. Vos messages sont conservés sur cette machine ; "
+        "je les traite dès qu'elle revient.",
+    ),
+    "database_back": (
+        "My database was away for about {minutes} min and is back. Messages kept from this chat: "
+        "{count}. I act on them now.",
+        "Ma base de données a été absente environ {minutes} min ; elle est revenue. Messages conservés "
+        "de cette discussion : {count}. Je les traite maintenant.",
+    ),
     "taken": ("Order {order} is taken.", "Commande {order} prise."),
     "taken_paused": (
         "Order {order} is stored. The company is paused: /resume lets it begin.",

@@ -55,6 +55,15 @@ METRICS = (
     Metric("swarm_outbox_pending", "Messages that are still to be sent."),
     Metric("swarm_outbox_age_seconds", "How long the oldest message that is due has been due."),
     Metric("swarm_reaper_actions_total", "Runs taken over from workers that died.", ("action",)),
+    Metric("swarm_database_up", "Whether the database answered just now; 1 is yes."),
+    Metric("swarm_local_inbox_rows", "Messages kept on this machine until the database is back."),
+    Metric("swarm_local_inbox_age_seconds", "How long the oldest of them has been kept."),
+    Metric(
+        "swarm_local_inbox_passed_over",
+        "Strangers' messages beyond their share of it, since the database went away.",
+    ),
+    Metric("swarm_worker_deaths_total", "Deaths of the process that works orders."),
+    Metric("swarm_worker_failing", "Whether it dies again and again; 1 is yes."),
     Metric("swarm_build_info", "Always 1; its label names the version.", ("version",)),
 )
 NAMES = tuple(metric.name for metric in METRICS)
@@ -96,9 +105,10 @@ class Vitals:
 
     async def read(self) -> list[Reading]:
         """Return every measure, as of one moment."""
-        return await self._store.aread(self._read)
+        return await self._store.aread(self.of)
 
-    def _read(self, connection: Connection) -> list[Reading]:
+    def of(self, connection: Connection) -> list[Reading]:
+        """Return every measure as a connection shows it."""
         now = self._clock.now()
         found = _of_orders(connection)
         found += _of_queue(connection, now)
@@ -106,13 +116,14 @@ class Vitals:
         found += _of_outbox(connection, now)
         if self._reaped is not None:
             found += [
-                _reading("swarm_reaper_actions_total", count, action)
+                reading("swarm_reaper_actions_total", count, action)
                 for action, count in sorted(self._reaped(connection).items())
             ]
-        return [*found, _reading("swarm_build_info", 1, self._version)]
+        return [*found, reading("swarm_build_info", 1, self._version)]
 
 
-def _reading(name: str, value: Decimal | float, *labels: str) -> Reading:
+def reading(name: str, value: Decimal | float, *labels: str) -> Reading:
+    """Return one value; `labels` are in the metric's order."""
     return Reading(name, labels, Decimal(str(value)))
 
 
@@ -120,8 +131,8 @@ def _of_orders(connection: Connection) -> list[Reading]:
     query = sa.select(orders.c.status, sa.func.count()).group_by(orders.c.status)
     counts = {str(status): int(count) for status, count in connection.execute(query)}
     # A status without an order is a zero, not a gap: alerts on a rate would never fire.
-    found = [_reading("swarm_orders", counts.get(s.value, 0), s.value) for s in OrderStatus]
-    return [*found, _reading("swarm_orders_waiting", counts.get(OrderStatus.WAITING.value, 0))]
+    found = [reading("swarm_orders", counts.get(s.value, 0), s.value) for s in OrderStatus]
+    return [*found, reading("swarm_orders_waiting", counts.get(OrderStatus.WAITING.value, 0))]
 
 
 _SINCE = sa.func.coalesce(
@@ -140,8 +151,8 @@ def _of_queue(connection: Connection, now: datetime) -> list[Reading]:
     )
     count, oldest = connection.execute(query).one()
     return [
-        _reading("swarm_queue_depth", count),
-        _reading("swarm_queue_age_seconds", _age(oldest, now)),
+        reading("swarm_queue_depth", count),
+        reading("swarm_queue_age_seconds", _age(oldest, now)),
     ]
 
 
@@ -153,14 +164,14 @@ def _of_calls(connection: Connection) -> list[Reading]:
         .order_by(sums.model, sums.state)
     )
     found = [
-        _reading("swarm_model_calls_total", int(calls), provider_of(model), model, state)
+        reading("swarm_model_calls_total", int(calls), provider_of(model), model, state)
         for model, state, calls in connection.execute(by_call)
     ]
     tokens = connection.execute(
         sa.select(*(sa.func.coalesce(sa.func.sum(sums[name]), 0) for name in BUCKETS))
     ).one()
     found += [
-        _reading("swarm_tokens_total", int(count), name.removesuffix("_tokens"))
+        reading("swarm_tokens_total", int(count), name.removesuffix("_tokens"))
         for name, count in zip(BUCKETS, tokens, strict=True)
     ]
     by_cost = (
@@ -169,7 +180,7 @@ def _of_calls(connection: Connection) -> list[Reading]:
         .order_by(sums.currency, sums.cost_status)
     )
     return found + [
-        _reading("swarm_cost_total", from_pico(int(pico)), currency, status)
+        reading("swarm_cost_total", from_pico(int(pico)), currency, status)
         for currency, status, pico in connection.execute(by_cost)
     ]
 
@@ -180,8 +191,8 @@ def _of_outbox(connection: Connection, now: datetime) -> list[Reading]:
     )
     count, oldest = connection.execute(query).one()
     return [
-        _reading("swarm_outbox_pending", count),
-        _reading("swarm_outbox_age_seconds", _age(oldest, now)),
+        reading("swarm_outbox_pending", count),
+        reading("swarm_outbox_age_seconds", _age(oldest, now)),
     ]
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from swarm.core.errors import ConfigError, Unavailable
+from swarm.store.tables.declared import teach_postgres
 
 T = TypeVar("T")
 
@@ -105,6 +106,7 @@ def make_engine(address: str, *, tag: str, company: str) -> Engine:
         )
     if find_spec("psycopg") is None:
         raise ConfigError("Postgres needs the package 'psycopg': pip install 'swarm[postgres]'")
+    teach_postgres()
     engine = sa.create_engine(
         url,
         connect_args={
@@ -114,6 +116,8 @@ def make_engine(address: str, *, tag: str, company: str) -> Engine:
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            # The same for what was said to it meanwhile, which keepalives do not count.
+            "tcp_user_timeout": 25_000,
             "options": f"-c idle_in_transaction_session_timeout={IDLE_S * 1000}",
         },
         pool_size=POOL,

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ProgrammingError
 
 from swarm.core.errors import ConfigError
-from swarm.store import parting
+from swarm.store import parting, searching
 
 APPEND_ONLY = frozenset(
     {"audit", "audit_heads", "baselines", "actuals", "founder_actions", "founder_corrections"}
@@ -161,11 +161,13 @@ def grant(connection: Connection, address: str) -> None:
         connection.exec_driver_sql(f"GRANT {rights_on(table)} ON {_quoted(table)} TO {role}")
     for sequence in connection.execute(_SEQUENCES).scalars().all():
         connection.exec_driver_sql(f"GRANT USAGE ON SEQUENCE {_quoted(sequence)} TO {role}")
+    searching.grant(connection, role)
     for view in parting.VIEWS:
         connection.exec_driver_sql(f"GRANT SELECT ON {view} TO {role}")
     connection.exec_driver_sql(f"GRANT SELECT ON alembic_version TO {role}")
     if int(str(connection.exec_driver_sql("SHOW server_version_num").scalar_one())) >= _VACUUM_FROM:
-        connection.exec_driver_sql(f"GRANT MAINTAIN ON memories, memory_vectors TO {role}")
+        scrubbed = f"memories, memory_vectors, {searching.TABLE}"
+        connection.exec_driver_sql(f"GRANT MAINTAIN ON {scrubbed} TO {role}")
 
 
 def rights_on(table: str) -> str:

@@ -46,8 +46,8 @@ async def test_a_budget_that_ends_in_the_middle_keeps_what_was_done(company: AtW
     assert done.receipt.calls == len(company.provider.requests) == 7
 
 
-@pytest.mark.parametrize("scope", ["day", "company"])
-async def test_the_budgets_of_the_day_and_of_the_company_park_and_go_on(
+@pytest.mark.parametrize("scope", ["day", "month", "company"])
+async def test_the_budgets_of_the_day_the_month_and_the_company_park_and_go_on(
     opened: Open, scope: str
 ) -> None:
     settings = {f"budget__{scope}": TOO_SMALL}

@@ -134,6 +134,10 @@ def check_budgets(books: Books) -> None:
         "SELECT substr(started_at, 1, 10) AS day, sum(cost_pico) AS spent FROM ledger GROUP BY 1"
     )
     by_scope |= {f"day:{row['day']}": row["spent"] for row in days}
+    months = books.rows(
+        "SELECT substr(started_at, 1, 7) AS month, sum(cost_pico) AS spent FROM ledger GROUP BY 1"
+    )
+    by_scope |= {f"month:{row['month']}": row["spent"] for row in months}
     by_scope["company"] = sum(row["spent"] for row in days)
     rows = books.rows("SELECT * FROM budgets")
     assert {row["scope"]: row["spent_pico"] for row in rows} == by_scope

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from swarm.cli.farm_amounts import read_budget
 from swarm.cli.farm_secrets import read_lines
 from swarm.core.errors import InvalidInput
-from swarm.ledger.hosting.allowance import MICRO, daily
 from swarm.settings import load
 from tests.cli.terminal import Seen, Terminal
 
@@ -42,7 +41,7 @@ def test_an_instance_goes_from_one_command_to_ready_with_a_clock(
     assert "acme is ready after" in seen.out
     assert "It lacks a model" in seen.out
     assert "Budget: 20 USD a month, hosting included" in seen.out
-    assert "0.65 USD of models a day" in seen.out
+    assert "It holds itself to 20.00 USD of models each month" in seen.out
     assert "0.1440 EUR net a day" in seen.out
     assert "s] starting acme for Ann Müller" in seen.err
     shown = terminal.run("farm", "status", "acme", "--json").document
@@ -50,7 +49,7 @@ def test_an_instance_goes_from_one_command_to_ready_with_a_clock(
     assert shown["secrets"] == ["SWARM_TELEGRAM__TOKEN"]
     assert shown["price"]["per_day"] == "0.144"
     told = shown["environment"]
-    assert (told["SWARM_FOUNDER"], told["SWARM_BUDGET__DAY"]) == ("Ann Müller", "0.645161")
+    assert (told["SWARM_FOUNDER"], told["SWARM_BUDGET__MONTH"]) == ("Ann Müller", "20")
     assert (told["SWARM_HOSTING__PRICE_MONTH"], told["SWARM_HOSTING__CURRENCY"]) == (
         "4.380000",
         "EUR",
@@ -208,8 +207,8 @@ def test_a_month_s_budget_is_warned_of_then_stops_and_is_raised(
     assert "is less than the hosting of acme alone, 4.46 EUR" in up(terminal, "--budget", "4").err
     assert up(terminal, "--budget", "20/month").code == 0
     told = terminal.run("farm", "status", "acme", "--json").document
-    # 20 less 31 days of 0.144, by 31.
-    assert told["environment"]["SWARM_BUDGET__DAY"] == "0.501161"
+    # 20 less 31 days of 0.144.
+    assert told["environment"]["SWARM_BUDGET__MONTH"] == "15.536"
     assert told["budget"]["problems"] == ["what its company spent on models is not known"]
     answers(place, models=[spent("10"), spent("11.9", "USD")])
     fine = terminal.run("farm", "check", "--json")
@@ -372,9 +371,3 @@ def test_any_budget_is_an_amount_of_a_period_or_refused(text: str) -> None:
         return
     assert amount > 0
     assert period in ("month", "day", "order", "company")
-
-
-@given(st.decimals("0.000001", "1e9", places=6))
-def test_a_day_s_part_of_a_budget_never_passes_the_month(month: Decimal) -> None:
-    assert daily(month) > 0
-    assert daily(month) * 31 <= month or daily(month) == MICRO

@@ -130,7 +130,8 @@ def test_cancelling_is_told_once_and_refused_twice(terminal: Terminal) -> None:
 def test_budgets_are_shown_and_set(terminal: Terminal) -> None:
     terminal.set(SWARM_BUDGET__DAY="25")
     order_id = terminal.order()
-    company, day = terminal.run("budget", "--json").document
+    company, month, day = terminal.run("budget", "--json").document
+    assert (month["scope"][:6], month["limit"]) == ("month:", None)
     assert (company["scope"], company["limit"], company["currency"]) == ("company", None, "USD")
     assert (day["limit"], day["spent"]) == ("25", "0")
     set_to = terminal.run("budget", order_id, "2.50", "--json").document

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -220,6 +221,8 @@ async def desk(
     if has_founder:
         app.store.write(lambda c: admit(app, c, ADA, PersonRole.FOUNDER))
     front = app.front({channel.name: channel})
+    loop, threads = asyncio.get_running_loop(), ThreadPoolExecutor()
+    loop.set_default_executor(threads)
     jobs = [asyncio.create_task(run()) for run in front.jobs()]
     jobs.append(asyncio.create_task(channel.run(front.hear)))
     try:
@@ -228,6 +231,9 @@ async def desk(
         for job in jobs:
             job.cancel()
         ends = await asyncio.gather(*jobs, return_exceptions=True)
+        # A query that a cancelled job began goes on in its thread, with a connection in its hand.
+        threads.shutdown()
+        loop.set_default_executor(ThreadPoolExecutor())
         app.close()
         assert [end for end in ends if isinstance(end, Exception)] == []
 

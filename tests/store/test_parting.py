@@ -16,7 +16,7 @@ from swarm.core.errors import ConfigError, Unavailable
 from swarm.store import companies, parting, postgres, roles, schema
 from swarm.store.audit import AuditChain
 from swarm.store.database import Store
-from swarm.store.tables import budgets, ledger, meta, metadata, outbox, workers
+from swarm.store.tables import budgets, ledger, memories, meta, metadata, outbox, workers
 from tests.servers.postgres import Addresses, Server, migrate, missing
 
 A, B = "alder", "beryl"
@@ -219,6 +219,118 @@ def parted(plain: sa.MetaData) -> sa.MetaData:
                 postgresql_where=where,
             )
     return result
+
+
+def remember(store: Store, memory_id: str, words: str) -> None:
+    row = {"id": memory_id, "kind": "fact", "text": words, "words": words, "reach": "@companyown"}
+    more = {"origin": "founder", "observed_at": "2026-11-22T12:00:00.000000Z", "indexed_by": 1}
+    rest = {"order_id": None, "key": None}
+    store.write(lambda c: c.execute(memories.insert().values(row | more | rest)))
+
+
+def search(store: Store, words: str, *, setting: str = "") -> list[str]:
+    """Search past all that the product adds, as whoever has its role could."""
+
+    def work(connection: Connection) -> list[str]:
+        if setting:
+            connection.exec_driver_sql(setting)
+        asked = sa.text("SELECT memory_search(:words, $$'@companyown'$$, 100)")
+        return sorted(connection.execute(asked, {"words": words}).scalars())
+
+    return store.read(work)
+
+
+def test_a_search_by_index_gives_one_companys_ids_and_its_table_is_nobody_elses(
+    shared: Shared,
+) -> None:
+    for store, name in ((shared.alder, "a"), (shared.beryl, "b")):
+        for number in range(3):
+            remember(store, f"m{name}{number}", f"bread oven {name}")
+        # The same id may be another memory there.
+        remember(store, "same", "bread")
+    # A document that says it is another company's: no word of a text can, whoever writes SQL can.
+    remember(shared.alder, "forged", "rye @in:beryl")
+    assert search(shared.beryl, "rye") == []
+    assert search(shared.alder, "bread") == ["ma0", "ma1", "ma2", "same"]
+    assert search(shared.beryl, "bread | oven") == ["mb0", "mb1", "mb2", "same"]
+    # No query leads past the company, not even one for the term that names it.
+    assert search(shared.alder, "'@in:beryl' | !nothing | bread")[-1] == "same"
+    assert not {"mb0", "mb1"} & set(search(shared.alder, "'@in:beryl' | !nothing"))
+    assert search(shared.alder, "bread", setting="SET LOCAL swarm.company = ''") == []
+    hostile = "CREATE TEMP TABLE memory_documents (company_id text, memory_id text, "
+    hostile += "observed_at text, document tsvector); SET LOCAL search_path = pg_temp, public"
+    assert search(shared.alder, "bread", setting=hostile)[-1] == "same"
+    for statement in (
+        "SELECT 1 FROM memory_documents",
+        "DELETE FROM memory_documents",
+        "INSERT INTO memory_documents VALUES ('beryl', 'x', '', '')",
+        "CREATE TEMP TABLE t (id int); CREATE TRIGGER t AFTER INSERT ON t "
+        "FOR EACH ROW EXECUTE FUNCTION memory_documents_follow()",
+    ):
+        with pytest.raises(ConfigError, match="permission denied"):
+            shared.alder.write(partial(Connection.exec_driver_sql, statement=statement))
+    same = memories.c.id == "same"
+    shared.alder.write(lambda c: c.execute(memories.update().where(same).values(words="oven")))
+    shared.alder.write(
+        lambda c: c.execute(
+            memories.update().where(memories.c.id == "ma0").values(superseded_by="ma1")
+        )
+    )
+    shared.alder.write(lambda c: c.execute(memories.delete().where(memories.c.id == "ma1")))
+    assert search(shared.alder, "bread") == ["ma2"]
+    assert search(shared.beryl, "bread") == ["mb0", "mb1", "mb2", "same"]
+
+
+CHANGES = {
+    "GRANT SELECT ON memory_documents TO {app}": "can be used by others",
+    "GRANT EXECUTE ON FUNCTION memory_search(text, text, integer) TO PUBLIC": "by everybody",
+    "ALTER FUNCTION memory_search(text, text, integer) RESET search_path": "changed function",
+    "ALTER FUNCTION memory_search(text, text, integer) SECURITY INVOKER": "changed function",
+    "DROP FUNCTION memory_search(text, text, integer)": "lost its function",
+    "ALTER TABLE memories DISABLE TRIGGER memory_documents_follow": "not kept in step",
+    "ALTER TABLE memory_documents DISABLE ROW LEVEL SECURITY": "has no row-level security",
+    "CREATE OR REPLACE FUNCTION memory_search(words text, reaches text, most integer) "
+    "RETURNS SETOF text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp "
+    "STABLE AS 'SELECT memory_id FROM public.memory_documents'": "changed function",
+}
+
+
+def test_a_change_to_the_index_of_words_is_named(shared: Shared) -> None:
+    engine = sa.create_engine(shared.at.owner, poolclass=sa.NullPool)
+    name = sa.make_url(shared.at.app).username
+    for change, fault in CHANGES.items():
+        with engine.connect() as connection:
+            assert parting.unguarded(connection) == []
+            connection.exec_driver_sql(change.format(app=name))
+            assert fault in " ".join(parting.unguarded(connection)), change
+            connection.rollback()
+    engine.dispose()
+
+
+def test_memories_from_before_the_index_are_found_each_in_its_company(server: Server) -> None:
+    at = server.share("unindexed")
+    migrate(at.owner, to="0016")
+    stores = [Store(at.owner, company=name) for name in (companies.MAIN, A, B)]
+    for store in stores:
+        statement = f"CREATE SCHEMA {companies.engine_schema(store.company)}"
+        store.write(partial(Connection.exec_driver_sql, statement=statement))
+    stores[0].write(parting.part)
+    for store in stores:
+        remember(store, "m", f"bread {store.company}")
+        store.close()
+    upgraded = Store(at.owner)
+
+    def before() -> None:
+        upgraded.write(lambda c: roles.make(c, at.app))
+
+    schema.upgrade(upgraded, before=before, after=lambda c: roles.grant(c, at.app))
+    assert upgraded.read(parting.unguarded) == []
+    upgraded.close()
+    for name in (companies.MAIN, A, B):
+        store = Store(at.app, company=name)
+        assert search(store, f"bread & {name}") == ["m"]
+        assert search(store, "bread & beryl") == (["m"] if name == B else [])
+        store.close()
 
 
 def test_the_role_that_works_may_do_no_more_than_work(shared: Shared) -> None:

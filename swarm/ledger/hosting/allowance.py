@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
 from swarm.core.errors import ConfigError
@@ -14,7 +14,6 @@ from swarm.ledger.hosting.seats import Seat
 
 WARNS_AT = Decimal("0.8")
 LONGEST_MONTH = 31
-MICRO = Decimal("0.000001")
 
 
 class Level(StrEnum):
@@ -118,15 +117,6 @@ def inside(
         return limit - convert(hosting_month, hosting_currency, currency, dict(rates))
     except ConfigError:
         return limit
-
-
-def daily(month: Decimal) -> Decimal:
-    """Return the limit of a day with which no calendar month passes an amount.
-
-    It is what the instance itself holds to, when nobody looks after the farm. A limit of the month that
-    is spent on the third would leave a person without help for four weeks.
-    """
-    return (month / LONGEST_MONTH).quantize(MICRO, ROUND_DOWN) or MICRO
 
 
 def _turned(
