@@ -301,7 +301,9 @@ async def _refusal(desk: _Desk) -> Outcome:
     )
     if said.stop in (StopReason.REFUSAL, StopReason.CONTENT_FILTER):
         return True, f"marked as a refusal: {said.text[:100]!r}"
-    return bool(said.text.strip()), f"answered in words: {said.text[:100]!r}"
+    if not said.text.strip():
+        return False, "said nothing: neither a word nor a mark of a refusal"
+    return True, f"answered in words: {said.text[:100]!r}"
 
 
 async def _cut(desk: _Desk) -> Outcome:

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.at_work import provider_of
 from tests.cli.terminal import Terminal
 from tests.servers.provider import SchemaScript, ScriptedProvider
-from tests.servers.replies import Body, Reply, completion
+from tests.servers.replies import CONTEXT_OVERFLOW, Body, Reply, completion
 
 PACKS = Path(__file__).parents[1] / "scenarios"
 
@@ -212,6 +212,54 @@ def test_a_server_that_cannot_drive_the_company_fails(script: Any, terminal: Ter
     assert (code, document["is_fit"]) == (4, False)
     failed = {check["name"] for check in document["checks"] if not check["passed"]}
     assert {"schema: frame", "schema: plan", "long context"} <= failed
+
+
+def cut_streams(request: Body) -> Reply:
+    """Be sound, but hang up in the middle of a stream."""
+    return Reply(sound(request), cut_after=200 if request.get("stream") else None)
+
+
+def short_of_context(request: Body) -> Reply:
+    """Be sound, but take no long prompt."""
+    is_long = len(str(request["messages"])) > 8_000
+    return Reply(CONTEXT_OVERFLOW, status=400) if is_long else Reply(sound(request))
+
+
+def mute_when_refusing(request: Body) -> Body:
+    """Be sound, but say nothing at all where one would refuse."""
+    if "exploit" in str(request["messages"]):
+        return completion(text="", model="scripted-1")
+    return sound(request)
+
+
+def toolless(request: Body) -> Body:
+    """Be sound, but never call a tool."""
+    return sound({name: value for name, value in request.items() if name != "tools"})
+
+
+STREAMED = {"stream: words and usage", "stream: schema", "stream: tool call"}
+
+
+@pytest.mark.parametrize(
+    ("script", "wrong", "words"),
+    [
+        (cut_streams, STREAMED, "broke before the answer was whole"),
+        (short_of_context, {"long context"}, "maximum context length"),
+        (mute_when_refusing, {"refusal"}, "said nothing"),
+        (toolless, {"tool call", "stream: tool call"}, "no tool was called"),
+    ],
+)
+def test_what_one_server_cannot_do_is_told_and_nothing_else(
+    script: Any, wrong: set[str], words: str, terminal: Terminal
+) -> None:
+    code, document = conformance(terminal, script)
+    failed = {check["name"]: check for check in document["checks"] if not check["passed"]}
+    assert set(failed) == wrong
+    assert all(
+        words in check["detail"] and "\n" not in check["detail"] for check in failed.values()
+    )
+    is_needed = any(check["is_required"] for check in failed.values())
+    assert (code, document["is_fit"]) == ((4, False) if is_needed else (0, True))
 
 
 def kind(request: Body) -> Body:
