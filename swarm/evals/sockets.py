@@ -29,6 +29,18 @@ def no_sockets() -> Iterator[None]:
         _guard["is_up"] = False
 
 
+_REACHING = frozenset(
+    f"socket.{name}"
+    for name in (
+        "connect", "bind", "sendto", "sendmsg",
+        "getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo",
+    )
+)  # fmt: skip
+
+
 def _refuse_sockets(event: str, arguments: tuple[Any, ...]) -> None:
-    if _guard["is_up"] and event in ("socket.connect", "socket.bind", "socket.getaddrinfo"):
+    if not _guard["is_up"] or event not in _REACHING:
+        return
+    # Without an address it goes to whom the socket was connected to before, such as a pipe's end.
+    if event != "socket.sendmsg" or arguments[1] is not None:
         raise SocketRefused(f"{event}: a replay reaches nobody")
