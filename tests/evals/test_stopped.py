@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from swarm.evals.cassette import Cassette, read, write
+from swarm.evals.comparing import NOTHING
 from swarm.evals.replaying import Replay
 from tests.evals import stopped
 from tests.evals.shelf import Recording, played, recorded
@@ -56,6 +57,18 @@ async def test_a_day_on_the_phone_that_is_recorded_anew_comes_out_the_same(tmp_p
 
 def heard(cassette: Cassette, kind: str) -> list[dict[str, Any]]:
     return [entry for entry in cassette.lane("inbound") if entry["kind"] == kind]
+
+
+async def test_a_press_on_a_button_that_no_card_has_is_told_as_such(
+    chat: Cassette, tmp_path: Path
+) -> None:
+    entries = copy.deepcopy(list(chat.entries))
+    pressed = next(e for e in entries if e["lane"] == "inbound" and e.get("button"))
+    pressed["button"]["do"] = "dance"
+    found = await played(Cassette(chat.manifest, tuple(entries)), tmp_path)
+    (miss,) = (miss for miss in found.misses if miss.path == "button")
+    assert (miss.lane, miss.got) == (f"inbound {pressed['row']}", NOTHING)
+    assert "dance" in miss.expected
 
 
 async def test_a_day_on_the_phone_comes_out_the_same_to_the_last_message(
