@@ -7,12 +7,16 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-import httpx
-from telegram import Bot
-from telegram.error import TelegramError
-from telegram.request import HTTPXRequest
-
 from swarm.channels.telegram.config import TelegramConfig
+from swarm.core.importing import importing_without
+
+# They are for passports, HTTP/2 and httpx's own command line, and would stay with ten megabytes for
+# as long as somebody listens.
+with importing_without("click", "cryptography", "h2"):
+    import httpx
+    from telegram import Bot
+    from telegram.error import TelegramError
+    from telegram.request import HTTPXRequest
 
 _TALKATIVE = ("httpx", "httpcore", "telegram")
 """Loggers that write each request's address, which holds the token, below the level of a warning."""
