@@ -22,6 +22,7 @@ from swarm.ledger.price_diff import (
     write_book,
 )
 from swarm.ledger.price_lines import flat
+from swarm.ledger.price_rates import AUDIO_SECOND, Price
 from swarm.ledger.price_sources import NAMES, Imported, imported
 from swarm.ledger.prices import PriceBook, UnknownPrice
 from swarm.settings import load, make_home
@@ -31,7 +32,7 @@ PIECES = ("units.", "regions.")
 
 
 def list_prices(*, word: str, at: str | None, as_json: bool) -> None:
-    """List models and their usual prices per million tokens."""
+    """List models and their usual prices: per million tokens, or per minute of sound."""
     book, moment = company_book(), _moment(at)
     found = [model for model in book.models() if word.lower() in model.lower()]
     if as_json:
@@ -43,9 +44,15 @@ def list_prices(*, word: str, at: str | None, as_json: bool) -> None:
     for model in found:
         price = book.lookup(model, at=moment)
         if price is not None:
-            each = f"in {_per_million(price.input)}, out {_per_million(price.output)}"
+            each = _usually(price)
             services = f"; also {', '.join(sorted(price.services))}" if price.services else ""
-            say(f"  {model}: {each} {price.currency}{services}")
+            say(f"  {model}: {each}{services}")
+
+
+def _usually(price: Price) -> str:
+    if price.is_by_second:
+        return f"{plain(price.units[AUDIO_SECOND] * 60)} {price.currency} a minute of sound"
+    return f"in {_per_million(price.input)}, out {_per_million(price.output)} {price.currency}"
 
 
 def _entry(book: PriceBook, model: str, at: datetime) -> dict[str, Any]:
@@ -54,6 +61,8 @@ def _entry(book: PriceBook, model: str, at: datetime) -> dict[str, Any]:
     if price is None:
         return {"model": model, "prices": None}
     usual = {"input": plain(price.input), "output": plain(price.output)}
+    if price.is_by_second:
+        usual = {f"units.{AUDIO_SECOND}": plain(price.units[AUDIO_SECOND])}
     return {
         "model": model,
         "id": price.id,
@@ -82,7 +91,8 @@ def show(*, model: str, at: str | None, as_json: bool) -> None:
         aliases = book.aliases_of(price.model)
         show_json({**_entry(book, price.model, moment), "aliases": aliases, "lines": history})
         return
-    say(f"{price.model}, {price.status.value}, in {price.currency} per million tokens")
+    each = "second of sound" if price.is_by_second else "million tokens"
+    say(f"{price.model}, {price.status.value}, in {price.currency} per {each}")
     say(f"  {price.id}: {price.source}")
     if names := book.aliases_of(price.model):
         say(f"  also called {', '.join(names)}")

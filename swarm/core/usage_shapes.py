@@ -203,7 +203,12 @@ def read_messages(raw: Document, provider: str) -> list[Sample]:
     Raises:
         UsageFaultError: A count is missing, cannot be, or contradicts another.
     """
-    return _turn_by_turn(_message(raw), raw)
+    whole = _message(raw)
+    # Anthropic names no total; who speaks like it and names one is held to it.
+    total, parts = optional(raw, "total_tokens"), sum(whole.counts.values())
+    if total is not None and total > parts:
+        raise UsageFaultError(f"total_tokens of {total} are more than {parts}")
+    return _turn_by_turn(whole, raw)
 
 
 def _turn_by_turn(whole: Sample, raw: Document) -> list[Sample]:

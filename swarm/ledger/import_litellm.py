@@ -20,6 +20,7 @@ from typing import Any
 
 from swarm.core.money import plain
 from swarm.ledger.price_lines import Row, Source, header, merge, texts, write
+from swarm.ledger.price_rates import AUDIO_SECOND
 from swarm.ledger.prices import BOOK
 
 MAP = "model_prices_and_context_window_backup.json"
@@ -61,6 +62,10 @@ _SERVICES = {
 _TIER = re.compile(r"_above_(\d+)k_tokens$")
 _NOT_ONLY_TOKENS = re.compile(r"search-(api|preview)|deep-research|^ft:|-tts")
 """Models that also bill searches or training; their token price would be a silent part."""
+_MODES = ("chat", "responses", "audio_transcription")
+_NOT_BY_LENGTH_ALONE = re.compile(r"^groq/|realtime|-live")
+"""Notes that no line tells the price of: Groq bills ten seconds for the shortest one, and of sound
+that is listened to live nobody knows the length beforehand."""
 _SPEEDS = ("fast",)
 _COUNTS_SEARCHES = ("anthropic",)
 """Providers whose usage says how often they searched."""
@@ -98,7 +103,7 @@ def rows_of(models: Mapping[str, Mapping[str, Any]], origin: Source) -> list[Row
     """Turn litellm's map into lines of the book, sorted by model.
 
     Models without both prices above zero are left out, because a zero there means free for now,
-    billed otherwise, or not known. Where litellm has a model both with its provider's name and
+    billed otherwise, or not known; but for those that write down sound, where a second has a price. Where litellm has a model both with its provider's name and
     without, the qualified entry speaks.
 
     Args:
@@ -108,7 +113,7 @@ def rows_of(models: Mapping[str, Mapping[str, Any]], origin: Source) -> list[Row
     named: dict[str, Mapping[str, Any]] = {}
     for key, entry in models.items():
         provider = PROVIDERS.get(str(entry.get("litellm_provider")))
-        if provider is None or entry.get("mode") not in ("chat", "responses"):
+        if provider is None or entry.get("mode") not in _MODES:
             continue
         is_qualified = key.startswith(f"{provider}/")
         name = key if is_qualified else f"{provider}/{key}"
@@ -143,7 +148,7 @@ def _row(name: str, entry: Mapping[str, Any]) -> Row | None:
     prices = _prices(entry, "")
     is_more_than_text = _NOT_ONLY_TOKENS.search(name.partition("/")[2])
     if prices["input"] is None or prices["output"] is None or is_more_than_text:
-        return None
+        return _heard(name, entry)
     row: Row = {"model": name} | texts(prices)
     if tiers := _tiers(entry, prices, ""):
         row["tiers"] = tiers
@@ -156,6 +161,19 @@ def _row(name: str, entry: Mapping[str, Any]) -> Row | None:
     if entry.get("source"):
         row["page"] = entry["source"]
     return row
+
+
+def _heard(name: str, entry: Mapping[str, Any]) -> Row | None:
+    """Return the line of a model that writes down sound and is billed by its length."""
+    second = _price(entry.get("input_cost_per_second"))
+    if entry["mode"] != "audio_transcription" or second is None:
+        return None
+    # The same price stands on both sides of some; another one would be for something else.
+    is_else = _price(entry.get("output_cost_per_second")) not in (None, second)
+    if is_else or _NOT_BY_LENGTH_ALONE.search(name):
+        return None
+    row: Row = {"model": name, "units": {AUDIO_SECOND: plain(second)}}
+    return row | ({"page": entry["source"]} if entry.get("source") else {})
 
 
 def _prices(entry: Mapping[str, Any], suffix: str) -> dict[str, Decimal | None]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +55,8 @@ def price_of(line: Line) -> Price:
     """Return what a line says, at its usual hours."""
     row, book = line
     source = book.sources[row["source"]]
+    # Where sound is billed by its length, tokens have no price, and none is ever asked for.
+    rates = {"input": Decimal(0), "output": Decimal(0)} | rates_in(row)
     origin = f"{source['title']}, read {source['read']}"
     return Price(
         id=f"{book.id}:{row['model']}@{row['valid_from']}",
@@ -69,7 +72,7 @@ def price_of(line: Line) -> Price:
         other_hours=tuple(Rates(**rates_in(window)) for window in row.get("windows", ())),
         valid_from=date.fromisoformat(row["valid_from"]),
         source=f"{origin}, {row['page']}" if "page" in row else origin,
-        **rates_in(row),
+        **rates,
     )
 
 

@@ -11,6 +11,9 @@ from swarm.core.money import CostStatus
 from swarm.core.usage_reading import STANDARD
 from swarm.ledger.price_names import ONE_PROMPT_PRICE
 
+AUDIO_SECOND = "audio_second"
+"""The unit in which sound is billed by its length."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
@@ -110,6 +113,8 @@ class Price(Rates):
             bucket: One of `core.usage_counts`.
             rates: What `rates_of` returned.
         """
+        if self.is_by_second:
+            return None
         match bucket:
             case buckets.INPUT | buckets.TOOL_INPUT:
                 return rates.input
@@ -137,6 +142,11 @@ class Price(Rates):
                 return None
 
     @property
+    def is_by_second(self) -> bool:
+        """True where the model writes down sound, by whose length alone it is billed."""
+        return AUDIO_SECOND in self.units
+
+    @property
     def _has_one_prompt_price(self) -> bool:
         is_listed_apart = self.audio_input is not None
         return self.model.partition("/")[0] in ONE_PROMPT_PRICE and not is_listed_apart
@@ -159,6 +169,12 @@ class Price(Rates):
 def is_price(text: Any) -> bool:
     """Say whether a line's text is a price above zero; zero counts as not known."""
     return isinstance(text, str) and bool(text.strip("0."))
+
+
+def is_line(row: Mapping[str, Any]) -> bool:
+    """Say whether a line prices a call: by both kinds of tokens, or by the second of sound."""
+    has_tokens = is_price(row.get("input")) and is_price(row.get("output"))
+    return has_tokens or is_price(row.get("units", {}).get(AUDIO_SECOND))
 
 
 def rates_in(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,10 +32,11 @@ from swarm.core.usage_counts import (
 from swarm.ledger.price_documents import Header, Line, at_hours, price_of, read_book
 from swarm.ledger.price_names import GATEWAYS, canonical, runs_here, spellings
 from swarm.ledger.price_rates import (
+    AUDIO_SECOND,
     RATE_FIELDS,
     Price,
     Rates,
-    is_price,
+    is_line,
     window_at,
 )
 
@@ -43,9 +44,6 @@ BOOK = Path(__file__).with_name("pricebook.json")
 FORMAT = 2
 """Version of the book's layout; a reader refuses any other but those it can read."""
 _READABLE = (1, FORMAT)
-
-AUDIO_SECOND = "audio_second"
-"""The unit in which sound is billed by its length."""
 
 UNSEEN_TOKENS = 512
 """Prompt tokens a provider may add that no request shows: its chat template and its own words
@@ -157,7 +155,7 @@ class PriceBook:
         self._aliases |= document.get("aliases", {})
         for row in document["prices"]:
             # A line that lacks a price, or has it at zero, would let a call pass as free.
-            if is_price(row.get("input")) and is_price(row.get("output")):
+            if is_line(row):
                 self._rows.setdefault(row["model"], []).append(Line(row, header))
 
     @classmethod
@@ -314,7 +312,12 @@ class PriceBook:
             prompt_bytes: Of the whole request as sent: messages, tools and schema, in UTF-8.
             max_output_tokens: The most the answer may have, reasoning included.
             has_sound: Whether the prompt or the answer may hold sound, which costs more.
+
+        Raises:
+            UnknownPrice: The model only writes down sound, and is billed by its length.
         """
+        if price.is_by_second:
+            raise UnknownPrice(price.model, " by tokens: it only writes down sound")
         prompt_tokens = prompt_bytes + UNSEEN_TOKENS
         tables = price.tables(prompt_tokens)
         heard = ("audio_input", "audio_cache_read") if has_sound else ()

@@ -275,7 +275,7 @@ def _parts_of(
     parts: list[PricedPart] = []
     reasons: list[str] = []
     for bucket, tokens in _counted(sample):
-        rate = price.rate(bucket, rates)
+        rate = price.rate(bucket, rates) if tokens or not price.is_by_second else Decimal(0)
         if rate is None:
             reasons.append(f"{price.model} has no known price for {bucket}")
             parts.append(PricedPart(bucket, tokens, None, None, price.model, None))

@@ -18,7 +18,8 @@ from swarm.core.money import CostStatus
 from swarm.ledger import budget
 from swarm.ledger.book import USED, Attempt, Book, Caller, CallKey, Charge, Quote
 from swarm.ledger.metered import Metered
-from swarm.ledger.prices import AUDIO_SECOND, UnknownPrice
+from swarm.ledger.price_rates import AUDIO_SECOND
+from swarm.ledger.prices import UnknownPrice
 from swarm.llm.transcription import by_second, seconds_asked
 from swarm.store.tables import ledger
 
@@ -84,7 +85,7 @@ class MeteredVoice(Metered):
         if not self._book.binds(price.status):
             return Quote(price=price, worst=Decimal(0), currency=price.currency)
         seconds = int(seconds_asked(request).to_integral_value(ROUND_CEILING))
-        if AUDIO_SECOND in price.units:
+        if price.is_by_second:
             worst = price.units[AUDIO_SECOND] * max(seconds, 1)
         else:
             worst = self._prices.worst_case(
@@ -101,7 +102,7 @@ class MeteredVoice(Metered):
         Where it names no length, the note's own counts, as far as that is known exactly.
         """
         price = attempt.quote.price
-        if price is None or AUDIO_SECOND not in price.units:
+        if price is None or not price.is_by_second:
             return super()._charge(attempt, answer)
         told = answer.raw_usage.get("prompt_audio_seconds")
         known = told if isinstance(told, int) else self.known_seconds.get(attempt.key.order_id)

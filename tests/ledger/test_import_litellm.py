@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from swarm.core.money import CostStatus
 from swarm.ledger import price_sources
 from swarm.ledger.import_litellm import main
 from swarm.ledger.prices import BOOK, PriceBook, UnknownPrice
+from swarm.ledger.pricing import price_usage
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -119,3 +121,38 @@ def test_the_book_that_ships_is_what_both_sources_say(
 
     assert capsys.readouterr().out.endswith(", 0 new\n")
     assert copy.read_bytes() == BOOK.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "second"),
+    [
+        ("whisper-x", {"output_cost_per_second": 0.0001}, "0.0001"),
+        ("gpt-x", {"output_cost_per_second": 0.0}, "0.0001"),
+        ("other", {"output_cost_per_second": 0.0003}, None),
+        ("gpt-realtime-x", {}, None),
+        ("groq/whisper-x", {"litellm_provider": "groq"}, None),
+        ("free", {"input_cost_per_second": 0.0}, None),
+        ("chatting", {"mode": "chat"}, None),
+    ],
+)
+def test_who_writes_down_sound_is_priced_by_its_seconds_where_they_are_the_whole_bill(
+    tmp_path: Path, name: str, fields: dict[str, Any], second: str | None
+) -> None:
+    usual = {"litellm_provider": "openai", "mode": "audio_transcription"}
+    book = read_in(tmp_path, {name: {**usual, "input_cost_per_second": 0.0001, **fields}})
+
+    found = {model: book.find(model, at=NOW).units for model in book.models()}
+    expected = {} if second is None else {f"openai/{name}": {"audio_second": Decimal(second)}}
+    assert found == expected
+
+
+def test_who_writes_down_sound_writes_no_text_for_nothing(tmp_path: Path) -> None:
+    entry = {"mode": "audio_transcription", "input_cost_per_second": 0.0001}
+    book = read_in(tmp_path, {"whisper-x": {"litellm_provider": "openai", **entry}})
+    price = book.find("openai/whisper-x", at=NOW)
+
+    with pytest.raises(UnknownPrice, match="only writes down sound"):
+        book.worst_case(price, prompt_bytes=100, max_output_tokens=100)
+    told = {"prompt_tokens": 100, "completion_tokens": 20}
+    call = price_usage(book, provider="openai", model="whisper-x", usage=told, at=NOW)
+    assert call.status is CostStatus.UNPRICED

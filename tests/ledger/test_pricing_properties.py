@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from swarm.core.money import CostStatus
@@ -150,6 +150,7 @@ def counts_in(node: Any) -> int:
 
 @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(provider=PROVIDERS, usage=SHAPES, tier=st.sampled_from([None, "batch", "flex", "gold"]))
+@example("anthropic", {"input_tokens": 0, "output_tokens": 0, "total_tokens": 1}, None)
 def test_no_usage_however_odd_is_a_silent_zero_or_an_error(
     provider: str, usage: Any, tier: str | None
 ) -> None:

@@ -234,6 +234,12 @@ async def test_a_note_of_which_the_server_names_no_length_has_its_own(home: Path
         assert lines(company)[0][2] == Decimal("0.003")
 
 
+async def test_the_book_that_ships_prices_a_note_that_no_setting_does(home: Path) -> None:
+    async with serving() as server, hearing(home, server, prices="{}") as company:
+        await says(company, ogg(89.2))
+        assert lines(company)[0][2:] == (Decimal("0.009"), "paid")
+
+
 async def test_what_no_one_knows_the_length_of_is_unpriced_and_never_zero(home: Path) -> None:
     async with serving() as server, hearing(home, server) as company:
         server.answers = [(200, {"text": WORDS})]
@@ -244,7 +250,7 @@ async def test_what_no_one_knows_the_length_of_is_unpriced_and_never_zero(home: 
 async def test_a_model_without_a_price_is_not_asked(home: Path) -> None:
     app = App(load(settings_of(home, "http://127.0.0.1:9/v1")))
     server = Transcriptions(api_base="http://127.0.0.1:9/v1", api_key=None)
-    config = VoiceConfig(model=MODEL, api_base="http://127.0.0.1:9/v1")
+    config = VoiceConfig(model="openai/unheard-of", api_base="http://127.0.0.1:9/v1")
     parts = {"store": app.store, "clock": app.clock, "currency": "USD"}
     metered = MeteredVoice(
         book=UnplacedBook(**parts, rates={}, day_limit=None, company_limit=None),

@@ -14,9 +14,10 @@ class VoiceConfig(BaseModel):
     api_key: SecretStr | None = None
     """Of that server."""
     model: str = ""
-    """With `api_base`, a model of that server by its full name, such as `openai/whisper-1`; what a
-    minute costs stands in `prices:` as `audio_per_minute`. Otherwise the folder of a Whisper model in CTranslate2's form, or a size such as `small`, which is downloaded
-    once into the home's `cache`. Empty hears no voice notes, and says so to who sends one."""
+    """With `api_base`, a model of that server by its full name, such as `openai/whisper-1`. What a
+    minute costs is in the book (`swarm prices list whisper`), or stands in `prices:` as
+    `audio_per_minute`. Otherwise the folder of a Whisper model in CTranslate2's form, or a size such
+    as `small`, which is downloaded once into the home's `cache`. Empty hears no voice notes, and says so to who sends one."""
     language: str = Field(default="", pattern="^([a-z]{2})?$")
     """ISO 639-1 code of what is spoken; empty lets the engine find out."""
     longest_s: int = Field(default=300, ge=1, le=3600)
