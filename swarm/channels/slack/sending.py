@@ -1,14 +1,12 @@
 """One message on its way to Slack, with what is tried where the platform refuses it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from swarm.channels.attaching import Unsendable, content_of, instead
 from swarm.channels.base import SendRefused
 from swarm.channels.slack import errors
 from swarm.channels.slack.formatting import FALLBACK_SIGNS, blocks, escaped
@@ -83,18 +81,14 @@ class Sending:
 
     async def document(self) -> str:
         """Send the file; one that cannot be sent is named with its place instead."""
-        path = Path(self._message.files[0])
         try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-            content = await asyncio.to_thread(path.read_bytes) if size <= LARGE_BYTES else b""
-        except OSError as error:
-            return await self._instead(f"cannot be read ({error.strerror})")
-        if size > LARGE_BYTES:
-            return await self._instead(f"has {size / 1024**2:,.0f} MiB, too large to be sent")
-        if not content:
-            return await self._instead("is empty")
+            name, content = await content_of(
+                self._message, at_most=LARGE_BYTES, for_what="to be sent"
+            )
+        except Unsendable as why:
+            return await self._instead(str(why))
         try:
-            return await self._upload(path.name, content)
+            return await self._upload(name, content)
         except Exception as error:
             is_forbidden = errors.code_of(error) == "missing_scope"
             ours = errors.translated(error)
@@ -117,7 +111,5 @@ class Sending:
         return file_id
 
     async def _instead(self, why: str) -> str:
-        path = self._message.files[0]
-        text = f"{Path(path).name} {why}. It is in {path}"
-        self._message = replace(self._message, text=text, markup=None, files=())
+        self._message = instead(self._message, why)
         return await self.text()

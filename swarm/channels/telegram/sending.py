@@ -1,13 +1,11 @@
 """One message on its way to Telegram, with what is tried where the platform refuses it."""
 
-import asyncio
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from swarm.channels.attaching import Unsendable, content_of, instead
 from swarm.channels.base import SendRefused, ThreadGone
 from swarm.channels.telegram import errors
 from swarm.channels.telegram.formatting import CAPTION_UNITS, cut
@@ -103,22 +101,18 @@ class Sending:
 
     async def document(self) -> str:
         """Send the file; one that cannot be sent is named with its place instead."""
-        path = Path(self._message.files[0])
         try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-            content = await asyncio.to_thread(path.read_bytes) if size <= MAX_UPLOAD_BYTES else b""
-        except OSError as error:
-            return await self._instead(f"cannot be read ({error.strerror})")
-        if size > MAX_UPLOAD_BYTES:
-            return await self._instead(f"has {size / 1024**2:,.0f} MiB, too large for Telegram")
-        if not content:
-            return await self._instead("is empty")
+            name, content = await content_of(
+                self._message, at_most=MAX_UPLOAD_BYTES, for_what="for Telegram"
+            )
+        except Unsendable as why:
+            return await self._instead(str(why))
         caption = cut(self._message.text, limit=CAPTION_UNITS)[0].plain
         try:
             sent = await self._bot.send_document(
                 **self._where,
                 document=content,
-                filename=path.name,
+                filename=name,
                 caption=caption,
                 disable_notification=self._message.is_silent,
                 reply_markup=_keyboard(self._message),
@@ -133,9 +127,7 @@ class Sending:
         return str(sent.message_id)
 
     async def _instead(self, why: str) -> str:
-        path = self._message.files[0]
-        text = f"{Path(path).name} {why}. It is in {path}"
-        self._message = replace(self._message, text=text, markup=None, files=())
+        self._message = instead(self._message, why)
         return await self.text()
 
 

@@ -1,13 +1,11 @@
 """One message on its way to WhatsApp, with what is tried where the platform refuses it."""
 
-import asyncio
 import mimetypes
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from swarm.channels.attaching import Unsendable, content_of, instead
 from swarm.channels.base import SendRefused
 from swarm.channels.whatsapp import errors
 from swarm.channels.whatsapp.formatting import choices
@@ -54,21 +52,17 @@ class Sending:
 
     async def document(self) -> str:
         """Send the file; one that cannot be sent is named with its place instead."""
-        path = Path(self._message.files[0])
         try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-            content = await asyncio.to_thread(path.read_bytes) if size <= MAX_UPLOAD_BYTES else b""
-        except OSError as error:
-            return await self._instead(f"cannot be read ({error.strerror})")
-        if size > MAX_UPLOAD_BYTES:
-            return await self._instead(f"has {size / 1024**2:,.0f} MiB, too large for WhatsApp")
-        if not content:
-            return await self._instead("is empty")
-        mime = kind_of(path.name, content)
+            name, content = await content_of(
+                self._message, at_most=MAX_UPLOAD_BYTES, for_what="for WhatsApp"
+            )
+        except Unsendable as why:
+            return await self._instead(str(why))
+        mime = kind_of(name, content)
         if mime is None:
             return await self._instead("is of a kind that WhatsApp does not take")
         try:
-            return await self._line.document(self._message.chat_id, content, path.name, mime, "")
+            return await self._line.document(self._message.chat_id, content, name, mime, "")
         except Exception as error:
             is_refused = isinstance(errors.translated(error), SendRefused)
             if not (is_refused and errors.is_media(error)):
@@ -76,9 +70,7 @@ class Sending:
             return await self._instead(f"was refused ({errors.code_of(error)})")
 
     async def _instead(self, why: str) -> str:
-        path = self._message.files[0]
-        text = f"{Path(path).name} {why}. It is in {path}"
-        self._message = replace(self._message, text=text, markup=None, files=())
+        self._message = instead(self._message, why)
         return await self.text()
 
 

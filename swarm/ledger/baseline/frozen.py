@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,6 +17,7 @@ from swarm.ledger.baseline.config import BaselineConfig
 from swarm.ledger.baseline.history import History, learn
 from swarm.ledger.baseline.plan import estimate
 from swarm.ledger.baseline.rates import HourlyRate, rate_of
+from swarm.ledger.effects import Auditor
 from swarm.store.prepared import Prepared
 from swarm.store.tables import baselines
 
@@ -24,23 +25,6 @@ FROZEN = "frozen"
 """Before the work of a plan."""
 VIEW = "view"
 """Estimated again later, with what was known then; it takes the place of nothing."""
-
-
-class Auditor(Protocol):
-    """Append to the audit chain within a transaction; see `store.audit`."""
-
-    def append(
-        self,
-        connection: Connection,
-        *,
-        kind: str,
-        order_id: str | None,
-        actor: str,
-        initiator: str | None,
-        approver: str | None,
-        body: dict[str, Any],
-    ) -> int:
-        """Add one row and return its number."""
 
 
 @dataclass(frozen=True, slots=True)
