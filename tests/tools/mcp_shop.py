@@ -9,8 +9,10 @@ from typing import Any
 from swarm.tools.base import Tool, ToolContext, ToolResult, check_arguments
 from swarm.tools.mcp import Listing, McpConfig, McpServers, PinBook
 from swarm.tools.mcp.pins import ToolText, compare
-from tests.servers import mcp_server, rogue_mcp
 
+# By their paths: these are run, and the library of one takes over a second to import.
+SERVERS = Path(__file__).parents[1] / "servers"
+REAL, ROGUE = str(SERVERS / "mcp_server.py"), str(SERVERS / "rogue_mcp.py")
 TEXT_SCHEMA = {
     "type": "object",
     "properties": {"text": {"type": "string", "title": "Text"}, "to": {"type": "string"}},
@@ -43,15 +45,15 @@ class Shop:
 
     def real(self, **config: Any) -> McpServers:
         """Return the server that is made with the library."""
-        return self._servers([mcp_server.__file__, str(self.catalogue)], ["-I"], config)
+        return self._servers([REAL, str(self.catalogue)], ["-I"], config)
 
     def rogue(self, mode: str = "good", **config: Any) -> McpServers:
         """Return the server that misbehaves in one way."""
-        return self._servers([rogue_mcp.__file__, mode, str(self.catalogue)], ["-I", "-S"], config)
+        return self._servers([ROGUE, mode, str(self.catalogue)], ["-I", "-S"], config)
 
     def company_yaml(self, mode: str = "good") -> str:
         """Return what an operator writes to have the rogue."""
-        command = [sys.executable, "-I", "-S", rogue_mcp.__file__, mode, str(self.catalogue)]
+        command = [sys.executable, "-I", "-S", ROGUE, mode, str(self.catalogue)]
         return f"mcp:\n  servers:\n    shop:\n      command: {json.dumps(command)}\n"
 
     def _servers(self, words: list[str], flags: list[str], config: dict[str, Any]) -> McpServers:
