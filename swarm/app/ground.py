@@ -20,8 +20,9 @@ from swarm.store.database import Store
 if TYPE_CHECKING:
     from swarm.runtime.reaper import Reaper
 
-SHARED_POLL_S = 1.0
-"""How often a worker looks for new orders on a Postgres, in seconds, unless the settings say."""
+SHARED_POLL_S = 0.5
+"""How often a worker looks for new orders on a Postgres while there are any, in seconds, unless the
+settings say."""
 
 
 class Ground:

@@ -26,6 +26,7 @@ from swarm.channels.telegram.diagnosis import diagnose
 from swarm.channels.whatsapp import diagnosis as whatsapp
 from swarm.cli.books import book_faults
 from swarm.core.clock import parse_iso
+from swarm.core.errors import ConfigError
 from swarm.core.order import OrderStatus
 from swarm.ledger.effects import UNKNOWN
 from swarm.ledger.prices import UnknownPrice
@@ -38,6 +39,7 @@ from swarm.store import parting, roles
 from swarm.store.audit import verify
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
+from swarm.store.moved import refuse_moved
 from swarm.store.tables import effects, inbox, ledger, orders, outbox
 
 T = TypeVar("T")
@@ -128,6 +130,11 @@ def _home(app: App) -> Iterator[Finding]:
         yield Finding("home", Level.WARNING, text, f"chmod 700 {home}")
     else:
         yield Finding("home", Level.OK, f"{home}, for its owner alone")
+    if app.store.is_sqlite and home.is_dir():
+        try:
+            refuse_moved(home)
+        except ConfigError as error:
+            yield Finding("home", Level.PROBLEM, str(error))
 
 
 def _disk(app: App) -> Iterator[Finding]:

@@ -11,12 +11,12 @@ from swarm.app import App, build
 from swarm.cli import exits
 from swarm.cli.terminal import say, show_json, tell
 from swarm.core.clock import iso
-from swarm.core.errors import ConfigError
+from swarm.core.errors import ConfigError, Unavailable
 from swarm.runtime import moving, recoveries
-from swarm.runtime.lock import WorkerLock, mark, refuse_moved
+from swarm.runtime.lock import WorkerLock
 from swarm.settings import Environment, load
 from swarm.store import companies as ids
-from swarm.store import parting, postgres, roles, schema
+from swarm.store import moved, parting, postgres, roles, schema
 from swarm.store.audit_key import FILE as KEY_FILE
 from swarm.store.audit_key import AuditKey
 from swarm.store.database import sqlite_url
@@ -200,22 +200,36 @@ def move(*, to: str | None, as_json: bool) -> int:
     try:
         with WorkerLock(_made(source).home):
             source.check()
-            refuse_moved(source.home)
+            moved.refuse_moved(source.home, unless_cut_off=True)
             target.upgrade()
-            moved = moving.move(
-                source.store,
-                target.store,
-                target.engine,
-                keys=_keys(source),
-                tell=lambda table, count: tell(f"{table}: {count:,}") if count else None,
-            )
-            to = postgres.shown(target.store.url)
-            mark(source.home, to=to, at=iso(source.clock.now()))
+            report = _moved(source, target)
     finally:
         source.close()
         target.close()
-    _show_moved(moved, to, environment.settings.company, as_json=as_json)
+    shown = postgres.shown(target.store.url)
+    _show_moved(report, shown, environment.settings.company, as_json=as_json)
     return exits.DONE
+
+
+def _moved(source: App, target: App) -> moving.Moved:
+    """Move, with a note in the home from just before the target keeps what arrived."""
+    to, at = postgres.shown(target.store.url), iso(source.clock.now())
+    note = partial(moved.mark, source.home, to=to, at=at)
+    steps = moving.Steps(
+        tell=lambda table, count: tell(f"{table}: {count:,}") if count else None,
+        about_to_keep=lambda: note(is_done=False),
+        kept=lambda: note(is_done=True),
+    )
+    try:
+        return moving.move(
+            source.store, target.store, target.engine, keys=_keys(source), steps=steps
+        )
+    except Unavailable:
+        # It may have been kept or not: the note stays, and the next try finds out.
+        raise
+    except Exception:
+        moved.unmark(source.home)
+        raise
 
 
 def _source(environment: Environment) -> Environment:
@@ -252,22 +266,27 @@ def _keys(app: App) -> Sequence[bytes] | None:
         return None
 
 
-def _show_moved(moved: moving.Moved, to: str, company: str, *, as_json: bool) -> None:
-    rows = sum(moved.rows.values())
+def _show_moved(report: moving.Moved, to: str, company: str, *, as_json: bool) -> None:
+    rows = sum(report.rows.values())
     if as_json:
         show_json(
             {
                 "to": to,
                 "company": company,
-                "rows": moved.rows,
-                "orders_enqueued": moved.enqueued,
-                "audit": {"rows": moved.audit_rows, "head": moved.audit_head},
+                "rows": report.rows,
+                "orders_enqueued": report.enqueued,
+                "was_there": report.is_repeated,
+                "audit": {"rows": report.audit_rows, "head": report.audit_head},
             }
         )
         return
+    if report.is_repeated:
+        say(
+            "An earlier move had arrived whole, and was cut off after that; nothing was copied now."
+        )
     say(
         f"{rows:,} rows are in {to}, the same in number and amount; the audit chain of "
-        f"{moved.audit_rows:,} rows is whole. {moved.enqueued} orders go on there."
+        f"{report.audit_rows:,} rows is whole. {report.enqueued} orders go on there."
     )
     also = "" if company == ids.MAIN else f" and SWARM_COMPANY to {company}"
     say(

@@ -11,7 +11,9 @@ from swarm.cli.terminal import tell
 from swarm.core.errors import Unavailable
 from swarm.runtime.lock import holder
 from swarm.settings import load
-from swarm.store import schema
+from swarm.store import postgres, schema
+from swarm.store.moved import refuse_moved
+from swarm.store.refusals import Barred
 
 
 class EndedError(Exception):
@@ -56,6 +58,8 @@ def opened(
         environment = environment.model_copy(update={"settings": changed})
     app = build(environment)
     try:
+        if app.store.is_sqlite:
+            refuse_moved(app.home)
         _reach(app, app.settings.worker.database_wait_s if waits else 0.0, meanwhile)
         # Where somebody works the home already, it exists, and is not to be upgraded under them.
         if is_made and not (app.store.is_sqlite and holder(app.home) is not None):
@@ -72,7 +76,7 @@ def _reach(app: App, patience_s: float, meanwhile: Callable[[App], None] | None)
     """Wait until a shared database answers, and say so once in a while.
 
     Raises:
-        Unavailable: It does not, and the patience is over.
+        Unavailable: It does not, and the patience is over; or waiting helps nothing.
     """
     if app.store.is_sqlite:
         return
@@ -81,6 +85,11 @@ def _reach(app: App, patience_s: float, meanwhile: Callable[[App], None] | None)
     while True:
         try:
             schema.revision(app.store)
+            if patience_s:
+                app.store.read(postgres.refuse_read_only)
+        except Barred:
+            # Somebody has to act; until then each try is refused alike.
+            raise
         except Unavailable as error:
             if meanwhile is not None:
                 meanwhile(app)

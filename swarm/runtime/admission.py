@@ -32,6 +32,7 @@ class Admission:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._at_work = 0
         self._busy = 0.0
+        self._is_needed = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -45,6 +46,7 @@ class Admission:
         """
 
         async def when_admitted(order_id: str, segment: int) -> None:
+            self._is_needed.set()
             if segment == 0 and self._rested_s() is not None:
                 await self._admitted()
             self._at_work += 1
@@ -67,6 +69,10 @@ class Admission:
         loop = asyncio.get_running_loop()
         at, rested = loop.time(), self._rested_s()
         while rested is not None:
+            if not self._at_work and not self._waiting:
+                self._is_needed.clear()
+                await self._is_needed.wait()
+                at, rested, self._busy = loop.time(), self._rested_s() or 0.0, 0.0
             await asyncio.sleep(TICK_S)
             now, so_far = loop.time(), self._rested_s() or 0.0
             busy = 1 - (so_far - rested) / max(now - at, TICK_S)

@@ -4,14 +4,18 @@ It holds a lock on the server for as long as it lives. The server drops it when 
 whoever looks then takes its orders over. A process that only stalls keeps its connections; so it
 also gives a sign of life every second, and without one it is cut off. When it wakes up, it finds
 itself succeeded, lets go of all it had in hand and begins anew.
+
+On the same connection it hears the bell, and the sign of life asks who else is silent: a worker
+without work says nothing else to the server.
 """
 
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import sqlalchemy as sa
 import structlog
@@ -21,8 +25,10 @@ from sqlalchemy.exc import DBAPIError
 
 from swarm.core.clock import Clock, iso
 from swarm.core.errors import ConfigError, SwarmError
-from swarm.runtime.reaper import BEATS, Reaper, lock_of
+from swarm.runtime.cluster_ear import Ear
+from swarm.runtime.reaper import BEATS, SILENT_SHARE, Reaper, lock_of
 from swarm.runtime.seat import Runs
+from swarm.runtime.shared_bell import WORDS, WORK
 from swarm.store import postgres
 from swarm.store.database import Store
 from swarm.store.tables import workers
@@ -34,6 +40,9 @@ GRAB_S = 4.0
 LOOK_AGAIN_S = 0.2
 SETTLE_S = 4.0
 """How long the living have to come back after the server was away, in seconds."""
+SWEEP_BEATS, RESTING_SWEEP_S = 5, 60.0
+"""How often work is looked for of versions that nobody runs any more: after so many signs of life, and
+after so many seconds where there is no work at all."""
 MOST_SEATS = 1_000
 LEAVE_S = 5.0
 """How long a stop waits for the database to take the orders back, in seconds."""
@@ -52,6 +61,13 @@ class SeatedEngine(Protocol):
 
     async def resume(self) -> None:
         """Begin again."""
+
+    def be_rung(self) -> Callable[[str], None]:
+        """Rest while there is no work; return what is to be called with each ring."""
+
+    @property
+    def is_resting(self) -> bool:
+        """Say whether there is no work."""
 
 
 class ClusterSeat:
@@ -86,6 +102,7 @@ class ClusterSeat:
             stale_s: After how many seconds without a sign of life others give it up.
         """
         self._beat_s = stale_s / BEATS
+        self._silent_ms = round(stale_s * 1000 * SILENT_SHARE)
         self._store = store
         self._engine = engine
         self._reaper = reaper
@@ -98,12 +115,15 @@ class ClusterSeat:
         self.name = ""
         self._generation = 0
         self._connection: Connection | None = None
-        self._raw: Any = None
+        self._ear = Ear(self._rung)
+        self._ring = engine.be_rung()
+        self._heard: Callable[[str], None] | None = None
+        self._settled_at = 0.0
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
-        self._is_lost = False
+        self._is_over = self._is_anyone_silent = self._is_lost = False
 
     async def __aenter__(self) -> Self:
         """Find a free name and register; orders of an earlier life go back in line.
@@ -116,6 +136,7 @@ class ClusterSeat:
             await asyncio.to_thread(self._take)
         except BaseException:
             await asyncio.to_thread(self._disconnect)
+            self._ear.close()
             raise
         self._start_keeping()
         return self
@@ -163,7 +184,9 @@ class ClusterSeat:
         connection.detach()
         # It has no transactions to say it in.
         postgres.settle(connection, self._store.company)
-        self._raw = connection.connection.driver_connection
+        # A sign of life that a crash of the server undoes is none the worse for it.
+        connection.exec_driver_sql("SET synchronous_commit = off")
+        self._ear.open(connection, self._store.company)
         return connection
 
     def _register(self) -> None:
@@ -195,24 +218,42 @@ class ClusterSeat:
         most = connection.execute(sa.select(sa.func.max(workers.c.concurrency))).scalar_one()
         return generation, int(most)
 
+    def tell(self, heard: Callable[[str], None]) -> bool:
+        """Call with each ring of the bell, on the loop that entered; True: it can be relied on."""
+        self._heard = heard
+        return True
+
+    def _rung(self, sign: str) -> None:
+        self._ring(sign)
+        if self._heard is not None and self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._heard, sign)
+
     def _keep(self) -> None:
         """Give signs of life, in a thread of its own: a busy event loop is no dead one."""
-        while not self._ending.wait(self._beat_s):
+        while True:
+            self._ear.wait(self._beat_s)
+            if self._ending.is_set():
+                return
             try:
                 is_ours = self._beat()
             except (DBAPIError, SwarmError) as error:
                 log.warning("the worker's lock is lost", worker=self.name, reason=str(error)[:200])
                 is_ours = self._retaken()
             if not is_ours and not self._ending.is_set():
+                self._is_over = True
                 self._tell()
                 return
 
     def _beat(self) -> bool:
+        """Give a sign of life, and have the dead looked after where somebody else gives none."""
         assert self._connection is not None
-        if not self._takes_orders:
-            return self._connection.exec_driver_sql("SELECT 1").scalar() == 1
-        row = {"name": self.name, "generation": self._generation}
-        return self._connection.execute(_BEAT, row).rowcount == 1
+        row = {"name": self.name, "generation": self._generation, "silent_ms": self._silent_ms}
+        found = self._connection.execute(_BEAT, row).one()
+        if found.is_anyone_silent and time.monotonic() >= self._settled_at:
+            self._is_anyone_silent = True
+            self._tell()
+        return bool(found.is_ours) or not self._takes_orders
 
     def _retaken(self) -> bool:
         """Connect anew and lock again; False where somebody took our orders over meanwhile."""
@@ -221,6 +262,10 @@ class ClusterSeat:
                 self._disconnect()
                 self._connection = self._connect()
                 if all(_grabbed(self._connection, lock) for lock in self._locks()):
+                    # The others take theirs again, too; and nobody knows what was rung meanwhile.
+                    self._settled_at = time.monotonic() + SETTLE_S
+                    self._rung(WORK)
+                    self._rung(WORDS)
                     return self._beat()
                 self._is_lost = True
                 return False
@@ -237,9 +282,6 @@ class ClusterSeat:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        raw, self._raw = self._raw, None
-        if raw is not None:
-            raw.close()
         if connection is not None:
             with suppress(DBAPIError):
                 connection.close()
@@ -258,14 +300,28 @@ class ClusterSeat:
         Raises:
             ConfigError: Somebody else has the seat now.
         """
+        loop = asyncio.get_running_loop()
+        wait_s, swept_at = self._beat_s, -RESTING_SWEEP_S
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._beat_s)
-            if self._changed.is_set():
-                self._changed.clear()
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            self._changed.clear()
+            wait_s = self._beat_s * SWEEP_BEATS
+            if self._is_over:
+                self._is_over = False
                 await self._begin_anew(run)
+            sweep_s = RESTING_SWEEP_S if self._engine.is_resting else wait_s
+            is_due = loop.time() - swept_at >= sweep_s
+            if not is_due and not self._is_anyone_silent:
+                continue
             try:
-                await asyncio.to_thread(self._reaper.look, self.name)
+                if self._is_anyone_silent:
+                    self._is_anyone_silent = False
+                    await asyncio.to_thread(self._reaper.look, self.name)
+                if is_due:
+                    await asyncio.to_thread(self._reaper.sweep)
+                    swept_at = loop.time()
             except (DBAPIError, SwarmError) as error:
                 log.warning("nobody can be looked after", reason=str(error)[:200])
                 # Whoever lost the server too takes its lock again first.
@@ -291,12 +347,15 @@ class ClusterSeat:
     async def __aexit__(self, *_: object) -> None:
         """Hand back what was not finished, for others to take up at once, and sign off."""
         self._ending.set()
+        self._ear.wake()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, LEAVE_S)
         with suppress(TimeoutError, DBAPIError, SwarmError):
             async with asyncio.timeout(LEAVE_S):
                 await asyncio.to_thread(self._sign_off)
         await asyncio.to_thread(self._disconnect)
+        if self._thread is None or not self._thread.is_alive():
+            self._ear.close()
 
     def _sign_off(self) -> None:
         if self.name and self._connection is not None and self._beat():
@@ -326,8 +385,11 @@ def _grabbed(connection: Connection, name: str) -> bool:
 
 _LOCK = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 _BEAT = sa.text(
-    "UPDATE workers SET seen_ms = CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) "
-    "WHERE name = :name AND generation = :generation"
+    "WITH moment AS (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS ms), "
+    "beat AS (UPDATE workers SET seen_ms = moment.ms FROM moment "
+    "WHERE name = :name AND generation = :generation RETURNING 1) "
+    "SELECT EXISTS (SELECT 1 FROM beat) AS is_ours, EXISTS (SELECT 1 FROM workers, moment "
+    "WHERE name <> :name AND seen_ms <= moment.ms - :silent_ms) AS is_anyone_silent"
 )
 
 

@@ -7,18 +7,20 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
 from swarm.core.errors import SwarmError
-from swarm.runtime import bell, home_deaths, waiting_work
-from swarm.runtime.dbos_recovery import ALONE, BROKEN, QUEUE, SHARED, UNFINISHED, DbosRecovery
-from swarm.runtime.dbos_setup import config_of, json_serializer, silence
+from swarm.runtime import bell, home_deaths, shared_bell, waiting_work
+from swarm.runtime.dbos_queues import register_home, register_shared
+from swarm.runtime.dbos_recovery import BROKEN, QUEUE, SHARED, UNFINISHED, DbosRecovery
+from swarm.runtime.dbos_rest import REST_S, SHARED_REST_S, HomeRest, Rest, SharedRest
+from swarm.runtime.dbos_setup import config_of, json_serializer, silence, when_possible
 from swarm.runtime.engine import SEGMENT, Argument, Lanes, Workflow
 from swarm.store import companies
 from swarm.store.database import Store
@@ -32,18 +34,12 @@ log = structlog.get_logger("swarm.engine")
 WORK_VERSION = "1"
 NEW_ORDER, DECIDED = 10, 1
 """Priorities in the queue; the lower goes first."""
-FREE_LANE = 8
-"""Up to so many orders at once, one person's may fill a worker; beyond it, they fill half of one."""
 CHILD_POLL_S = 0.1
 """How often a parent looks for a child that another coroutine runs, in seconds."""
 BUSY_S = 1.0
 """How long to wait before a child is tried again on a database that cannot be written."""
 STOP_S = 2.0
 """How long a stop waits for workflows to let go, in seconds."""
-LISTEN_S = 0.1
-"""How often a worker listens for the bell while DBOS rests, in seconds."""
-REST_S = 30.0
-"""After how long without work DBOS is put to rest, in seconds."""
 TROUBLE_S = 5.0
 """How long to wait before work is looked for again after an error, in seconds."""
 
@@ -51,11 +47,10 @@ TROUBLE_S = 5.0
 class DbosEngine:
     """Work segments and tasks with DBOS, in this process.
 
-    DBOS looks for work five times a second, and that costs a waiting company 3.5 % of a core. So
-    on SQLite each enqueued workflow rings a bell in the database, in its own transaction: a number
-    in the file's header, which is read in microseconds. A worker without work only listens to it,
-    and does not even import DBOS where a clean stop noted that nothing was left to be done.
-    On Postgres, where another process may leave work behind, DBOS is always at work.
+    DBOS looks for work several times a second, and that costs a waiting company 4 % of a core. So
+    each enqueued workflow rings a bell, with its own transaction, and a worker without work only
+    listens to it (`dbos_rest`). On SQLite it does not even import DBOS where a clean stop noted that
+    nothing was left to be done; on Postgres it rests where a seat tells it of rings.
     """
 
     def __init__(
@@ -75,11 +70,13 @@ class DbosEngine:
             executor_id: Whose work is taken up again after a restart.
             poll_s: How often work is looked for, in seconds.
             concurrency: Orders at work at once.
-            may_rest: Whether DBOS is halted while there is no work on SQLite.
+            may_rest: Whether DBOS is halted while there is no work.
             lanes: Limits over all workers of a shared database.
         """
         self._store = store
-        self._may_rest = may_rest and store.is_sqlite
+        self._rest: Rest | None = None
+        if may_rest and store.is_sqlite:
+            self._rest = HomeRest(store, recovery=self.recovery, take_in=self._take_in)
         self._executor_id = executor_id
         self._poll_s = poll_s
         self._concurrency = self._most = concurrency
@@ -95,7 +92,8 @@ class DbosEngine:
         self._listener: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[bool] | None = None
         self._starting: set[asyncio.Future[Any]] = set()
-        self._rest_s = REST_S
+        self._ending: asyncio.Future[None] | None = None
+        self._rest_s = REST_S if store.is_sqlite else SHARED_REST_S
         self._at_rest: Callable[[], None] | None = None
         self._after_death: Callable[[str], object] | None = None
         self._has_begun = False
@@ -140,6 +138,8 @@ class DbosEngine:
             self._hand_over(connection, workflow, workflow_id, arguments, lane, is_urgent)
         if self._store.is_sqlite:
             bell.ring(connection)
+        else:
+            shared_bell.ring(connection, shared_bell.WORK)
 
     def let_wait(self) -> None:
         """Never work in this process: what it enqueues waits for a worker of this SQLite home."""
@@ -194,47 +194,64 @@ class DbosEngine:
     async def start(self, workflows: Mapping[str, Workflow]) -> None:
         """Take up what this executor left, and whatever is enqueued from now on."""
         self._functions = workflows
-        is_needed = self._at_rest is not None or not self._may_rest
-        if is_needed or not await self._store.aread(bell.is_quiet):
-            await self._launch()
-        if self._may_rest:
-            self._listener = asyncio.create_task(self._listen())
+        can_wait = self._rest is not None and self._store.is_sqlite and self._at_rest is None
+        if not can_wait or not await self._store.aread(bell.is_quiet):
+            await when_possible(self._launch, self._halt, store=self._store)
+        self._begin_listening()
 
-    async def _listen(self) -> None:
+    def be_rung(self) -> Callable[[str], None]:
+        """Rest while there is no work on Postgres, too: somebody hears the bell.
+
+        Returns:
+            What is to be called with each ring, from whichever thread.
+        """
+        if self._rest is None:
+            self._rest = SharedRest(recovery=self.recovery, executor=lambda: self._executor_id)
+        return self._rest.ring
+
+    @property
+    def is_resting(self) -> bool:
+        """Say whether DBOS does nothing at the moment."""
+        return self._dbos is None
+
+    def _begin_listening(self) -> None:
+        if self._rest is not None:
+            self._listener = asyncio.create_task(self._listen(self._rest))
+
+    async def _end_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
+
+    async def _listen(self, rest: Rest) -> None:
         """Let DBOS work while there is work, and rest while there is none."""
         while True:
             try:
                 if self._dbos is None:
-                    await self._until_bell()
+                    await rest.until_work()
                     await self._launch()
-                await self._until_quiet()
+                await self._until_quiet(rest)
                 if self._at_rest is not None:
                     return self._at_rest()
                 await self._halt()
             except Exception:
                 log.exception("the engine broke and begins again")
-                await self._halt()
+                with suppress(Exception):
+                    await self._halt()
+                rest.ring()
                 await asyncio.sleep(TROUBLE_S)
 
-    async def _until_bell(self) -> None:
-        """Wait until work may have been enqueued."""
-        with self._store.engine.connect() as connection:
-            while True:
-                # Most often another process enqueues: its commit is no event of this loop.
-                if not bell.is_quiet(connection):
-                    return
-                await asyncio.sleep(LISTEN_S)
-
-    async def _until_quiet(self) -> None:
+    async def _until_quiet(self, rest: Rest) -> None:
         """Wait until there was no work for long."""
         loop = asyncio.get_running_loop()
         since = loop.time()
         while True:
             await asyncio.sleep(min(1.0, self._rest_s))
-            if await self._take_in() or self._running:
+            if rest.was_rung() or await self._take_in() or self._running:
                 since = loop.time()
             elif loop.time() - since >= self._rest_s:
-                if await self._note_quiet():
+                if await rest.may_begin():
                     return
                 since = loop.time()
 
@@ -276,27 +293,14 @@ class DbosEngine:
     async def _register_queues(self) -> None:
         client = self._known_client()
         if self._store.is_sqlite:
-            await client.register_queue_async(
-                QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s
+            await register_home(
+                client,
+                concurrency=self._concurrency,
+                poll_s=self._poll_s,
+                has_suspects=self._has_suspects,
             )
-            if self._has_suspects:
-                await self._register_suspects(client)
-            return
-        # One row for all workers: a smaller one takes more than it works, and lets it wait.
-        await client.register_queue_async(
-            SHARED,
-            worker_concurrency=self._most,
-            partition_worker_concurrency=max(self._most // 2, min(self._most, FREE_LANE)),
-            partition_concurrency=self._lanes.per_lane,
-            global_concurrency=self._lanes.in_all,
-            polling_interval_sec=self._poll_s,
-        )
-        await self._register_suspects(client)
-
-    async def _register_suspects(self, client: "DBOSClient") -> None:
-        await client.register_queue_async(
-            ALONE, global_concurrency=1, polling_interval_sec=self._poll_s
-        )
+        else:
+            await register_shared(client, most=self._most, lanes=self._lanes, poll_s=self._poll_s)
 
     def after_death(self, act: Callable[[str], object]) -> None:
         """Let `act` see to what this executor left on a SQLite home, before it is begun again.
@@ -328,11 +332,17 @@ class DbosEngine:
 
     async def pause(self) -> None:
         """Let go of all that runs, as a stop does; `resume` begins again."""
+        await self._end_listening()
         await self._halt()
 
     async def resume(self) -> None:
         """Launch again, perhaps under another name."""
-        await self._launch()
+        if self._rest is None:
+            return await self._launch()
+        # Whoever listens tries again where the database cannot be reached yet.
+        self._rest.ring()
+        self._begin_listening()
+        return None
 
     async def _take_over(self) -> None:
         """Begin again what this executor left and the engine's own recovery passes by.
@@ -412,16 +422,14 @@ class DbosEngine:
 
     async def stop(self) -> None:
         """Stop polling; running workflows stay PENDING and are recovered at the next start."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait([self._listener])
-            self._listener = None
+        await self._end_listening()
         if self._looking is not None:
             await asyncio.wait([self._looking])
         if self._starting:
             await asyncio.wait(self._starting, timeout=STOP_S)
         await self._let_go()
-        await self._note_quiet()
+        if self._rest is not None and self._dbos is not None and self._store.is_sqlite:
+            await self._rest.may_begin()
         await self._note_end()
         await self._halt()
 
@@ -436,35 +444,23 @@ class DbosEngine:
     async def _halt(self) -> None:
         """End DBOS in this process, however far its launch came."""
         self._is_halting = True
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
         await self._let_go()
         dbos, self._dbos, self._client = self._dbos, None, None
         if dbos is None:
             return
         # DBOS gave this loop its own threads, and ends them now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
-        await asyncio.to_thread(
-            dbos.destroy, destroy_registry=True, workflow_completion_timeout_sec=0
+        self._ending = asyncio.ensure_future(
+            asyncio.to_thread(
+                dbos.destroy, destroy_registry=True, workflow_completion_timeout_sec=0
+            )
         )
+        # Given up halfway, it goes on, and the next launch would meet it.
+        await asyncio.shield(self._ending)
         # What its queue still handed out while it ended.
         await self._let_go()
-
-    async def _note_quiet(self) -> bool:
-        """Note that no work is left, if so: until the bell rings there is no need for DBOS."""
-        if self._dbos is None or not self._store.is_sqlite:
-            return False
-        try:
-            rung = await self._store.aread(bell.rung)
-            if await self._take_in():
-                return False
-            left = await self._dbos.list_workflows_async(
-                status=[*UNFINISHED, *BROKEN], limit=1, load_input=False, load_output=False
-            )
-            note = partial(bell.note_quiet, rung)
-            return not left and await asyncio.to_thread(self._store.write, note)
-        except (SwarmError, SQLAlchemyError) as error:
-            # A full disk, say. Without the note, work is looked for where none may be.
-            log.warning("the engine could not note that all work is done", error=str(error))
-            return False
 
     async def _note_end(self) -> None:
         """Note that this worker of a SQLite home was not killed."""

@@ -73,16 +73,21 @@ class DbosRecovery:
         )
         return [_left(workflow) for workflow in found]
 
+    def has_unfinished(self) -> bool:
+        """Say whether anything at all is left, of whomever it is."""
+        return bool(self._any(status=[*UNFINISHED, *BROKEN]))
+
+    def has_work_for(self, executor_id: str) -> bool:
+        """Say whether an executor has something in hand, or could take something up."""
+        in_line = self._any(queue_name=[SHARED, ALONE, INNER], status=["ENQUEUED"])
+        return bool(in_line or self._any(executor_id=executor_id, status=["PENDING"]))
+
+    def _any(self, **of: Any) -> list[Any]:
+        return [*self._client.list_workflows(**of, limit=1, load_input=False, load_output=False)]
+
     def has_suspects(self) -> bool:
         """Say whether work stands apart, whose workers died again and again."""
-        found = self._client.list_workflows(
-            queue_name=[ALONE, HELD],
-            status=list(UNFINISHED),
-            limit=1,
-            load_input=False,
-            load_output=False,
-        )
-        return bool(found)
+        return bool(self._any(queue_name=[ALONE, HELD], status=list(UNFINISHED)))
 
     def stranded(self, versions: Collection[str]) -> list[tuple[str | None, Left]]:
         """Return unfinished work that belongs to other versions than these, with its executor."""

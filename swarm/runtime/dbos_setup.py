@@ -1,16 +1,27 @@
 """How DBOS is set up and kept quiet, and what it writes of arguments and results."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from swarm.store import companies
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from swarm.core.errors import Unavailable
+from swarm.store import companies, postgres
 from swarm.store.database import Store
+from swarm.store.refusals import Barred
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig
 
+log = structlog.get_logger("swarm.engine")
+
+AGAIN_S = 1.0
+"""How long to wait before a launch is tried again, in seconds."""
 THREADS = 16
 """Most threads of DBOS, which are also those of our own calls beside the loop. Without a bound each
 order that begins adds some, and each keeps memory of its own for good."""
@@ -38,6 +49,33 @@ def config_of(store: Store, *, executor_id: str, version: str) -> "DBOSConfig":
         # A shared database is changed by a job of its own, never by a worker.
         "run_migrations": store.is_sqlite,
     }
+
+
+async def when_possible(
+    launch: Callable[[], Awaitable[None]], undo: Callable[[], Awaitable[None]], *, store: Store
+) -> None:
+    """Launch; a server that was reached, and has no connection to spare, is waited for.
+
+    Args:
+        launch: Launches DBOS.
+        undo: Clears up a launch, however far it came.
+        store: The database it shares with us.
+
+    Raises:
+        ConfigError: The server lets nobody in until somebody acts.
+    """
+    while True:
+        try:
+            return await launch()
+        except DBAPIError as error:
+            if store.is_sqlite:
+                raise
+            meant = postgres.explained(error, store.engine.url)
+            if not isinstance(meant, Unavailable) or isinstance(meant, Barred):
+                raise meant from error
+            log.warning("waiting for the database", reason=str(meant), seconds=AGAIN_S)
+        await undo()
+        await asyncio.sleep(AGAIN_S)
 
 
 @cache

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,7 +26,8 @@ from swarm.runtime.kept import begin_front, cancel, first
 from swarm.runtime.metering import Keeper, Meter
 from swarm.runtime.seat import HomeSeat
 from swarm.store.database import Store
-from swarm.store.tables import outbox
+from swarm.store.prepared import Prepared
+from swarm.store.tables import inbox, outbox
 
 if TYPE_CHECKING:
     from swarm.runtime.front import Front, MakeFront
@@ -37,7 +38,23 @@ SETTLE_S = 0.02
 """For how long commits are gathered before one look at what they changed, in seconds."""
 GRACE_S = 0.5
 """How long a stop waits for the last rows, in seconds."""
-_NEWEST = sa.select(sa.func.max(outbox.c.id))
+_WAITS = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state == "pending")
+_TRACES = Prepared(
+    sa.select(
+        sa.select(sa.func.max(inbox.c.id)).scalar_subquery().label("newest_in"),
+        sa.select(sa.func.max(outbox.c.id)).scalar_subquery().label("newest_out"),
+        _WAITS.scalar_subquery().label("pending"),
+    )
+)
+
+
+class _Traces(NamedTuple):
+    """What commits leave behind that somebody waits for."""
+
+    newest_in: int
+    newest_out: int
+    pending: int
+    is_quiet: bool
 
 
 class Doorman:
@@ -131,6 +148,7 @@ class Doorman:
         jobs = [asyncio.create_task(job()) for job in (heartbeat.run, keeper.run, self._follow)]
         if self._channels:
             self._front = self._make_front(self._channels)
+            self._front.be_told()
             jobs += begin_front(self._front, self._channels)
         return jobs
 
@@ -140,21 +158,34 @@ class Doorman:
             await channel.close()
 
     async def _follow(self) -> None:
-        """Pass on what commits of any process mean: there is work, or there is something to send."""
-        newest = await self._store.aread(_newest)
+        """Pass on what commits of any process mean: there is work, or there is something to send.
+
+        Most commits of an idle company are its own, such as the lease of its bot: they leave no
+        trace of what anybody waits for, and nobody is woken by them.
+        """
+        before = await self._store.aread(self._traces)
         while True:
             await self._changed.wait()
             await asyncio.sleep(SETTLE_S)
             self._changed.clear()
-            self.worker.look()
-            now = await self._store.aread(_newest)
-            if now != newest and self._front is not None:
-                self._front.wake()
-            newest = now
+            now = await self._store.aread(self._traces)
+            if not now.is_quiet or self.worker.pid is not None:
+                self.worker.look()
+            if self._front is not None and (now != before or not now.is_quiet):
+                self._front.tell()
+                if now.newest_out != before.newest_out or now.pending > before.pending:
+                    self._front.wake()
+            before = now
+
+    def _traces(self, connection: Connection) -> _Traces:
+        found = _TRACES.first(connection, {})
+        assert found is not None
+        return _Traces(
+            newest_in=found.newest_in or 0,
+            newest_out=found.newest_out or 0,
+            pending=found.pending,
+            is_quiet=self._is_quiet(connection),
+        )
 
     async def _has_work(self) -> bool:
         return not await self._store.aread(self._is_quiet)
-
-
-def _newest(connection: Connection) -> int:
-    return int(connection.execute(_NEWEST).scalar() or 0)

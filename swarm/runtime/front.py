@@ -14,9 +14,11 @@ from swarm.runtime.chat import Chat
 from swarm.runtime.digest import Digest, Summary
 from swarm.runtime.hearing import Hearing
 from swarm.runtime.inbox import Inbox
+from swarm.runtime.news import News
 from swarm.runtime.progress import Progress
 from swarm.runtime.quiet_desk import QuietDesk
 from swarm.runtime.sender import Sender
+from swarm.runtime.shared_bell import WORDS
 from swarm.runtime.turn import Desks
 from swarm.store.database import Store
 
@@ -48,6 +50,7 @@ class Front:
         `shelter` keeps what is heard while a database on a server is away.
         """
         queued = asyncio.Event()
+        self._news = news = News()
         self._shelter = shelter
         cards = Cards(clock=clock, people=desks.people, documents=desks.documents)
         self._queued = queued
@@ -60,6 +63,7 @@ class Front:
             queued=queued,
             after=desks.pause.refresh,
             transcriber=transcriber,
+            news=news,
         )
         self._sender = Sender(
             store=store,
@@ -70,6 +74,7 @@ class Front:
             doubt=cards.doubt,
             wake=queued,
             quiet=quiet,
+            news=news,
         )
         self._digest: Digest | None = None
         if quiet is not None and digest is not None:
@@ -82,7 +87,9 @@ class Front:
                 summary=digest,
                 queued=queued,
             )
-        self._progress = Progress(store=store, clock=clock, channels=channels, queued=queued)
+        self._progress = Progress(
+            store=store, clock=clock, channels=channels, queued=queued, news=news
+        )
         if shelter is not None:
             shelter.open(channels, stored=self._hearing.look)
 
@@ -93,6 +100,20 @@ class Front:
     def wake(self) -> None:
         """Look for what another process queued."""
         self._queued.set()
+
+    def be_told(self) -> None:
+        """Look less often from now on: whoever calls this tells of what other processes write."""
+        self._news.is_told = True
+
+    def tell(self) -> None:
+        """Say that another process may have written something."""
+        self._news.tell()
+
+    def hear_bell(self, sign: str) -> None:
+        """Hear a ring of the bell that a company on Postgres has."""
+        if sign == WORDS:
+            self.wake()
+        self.tell()
 
     def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return what runs as long as the worker does; each can be begun again."""

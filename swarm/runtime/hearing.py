@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from swarm.runtime import inbox as box
 from swarm.runtime.chat import Chat
 from swarm.runtime.inbox import Inbox
 from swarm.runtime.incoming import Incoming
+from swarm.runtime.news import News
 from swarm.runtime.turn import Handled
 from swarm.store.database import Store
 from swarm.store.tables import inbox
@@ -30,7 +30,7 @@ from swarm.store.tables import inbox
 log = structlog.get_logger("swarm.inbox")
 
 POLL_S = 2.0
-"""How often to look for what another process heard, in seconds."""
+"""How often to look for what another process heard, in seconds, while there is news."""
 GATHER_S = 0.02
 RETRY_S = 1.0
 """Wait before an update that broke its handler is tried again, in seconds; it grows each time."""
@@ -62,6 +62,7 @@ class Hearing:
         queued: asyncio.Event,
         after: After,
         transcriber: Transcriber | None = None,
+        news: News | None = None,
     ) -> None:
         """Take what to hear with.
 
@@ -74,6 +75,7 @@ class Hearing:
             queued: Set where replies may wait in the outbox.
             after: Run after handled updates, once for those handled at the same time.
             transcriber: Writes voice notes down; None leaves them unheard.
+            news: Says when another process may have stored something.
         """
         self._store = store
         self._inbox = inbox
@@ -83,6 +85,7 @@ class Hearing:
         self._queued = queued
         self._after = after
         self._transcriber = transcriber
+        self._news = news or News()
         self._heard = asyncio.Event()
         self._changed = asyncio.Event()
         self._newest = 0
@@ -111,6 +114,7 @@ class Hearing:
         try:
             while True:
                 self._heard.clear()
+                seen = self._news.number
                 look = partial(self._inbox.waiting, after=after, limit=LOOK)
                 rows = await self._store.aread(look)
                 self._share_out(rows)
@@ -118,9 +122,11 @@ class Hearing:
                     self._heard.set()
                 # What is heard at nearly the same time is looked at together.
                 await asyncio.sleep(GATHER_S)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
-                        await self._heard.wait()
+                # Only a look at all of them that found none leaves nothing to come back for.
+                is_all = after == 0 and not any(row.channel in self._channels for row in rows)
+                await self._news.until_due(
+                    seen=seen if is_all else None, poll_s=POLL_S, wake=self._heard
+                )
                 after = self._newest
                 if loop.time() - looked_at > POLL_S:
                     # Another process may have stored what has an older number.

@@ -1,7 +1,6 @@
 """One worker per home: a lock that the operating system drops when its holder dies."""
 
 import fcntl
-import json
 import os
 import time
 from contextlib import suppress
@@ -14,8 +13,6 @@ LOOKS, LOOK_S = 10, 0.02
 DYING_S = 5.0
 """How long to wait for the last of a killed worker's processes, in seconds: each holds the lock until
 the system has taken it apart."""
-MARK = "moved.json"
-"""Lies in the home once its company is elsewhere, so that nobody works the old file by mistake."""
 
 
 class WorkerLock:
@@ -102,25 +99,3 @@ def _is_there(pid: int) -> bool:
         # Somebody else's, or a system that does not tell.
         return True
     return state.rpartition(")")[2].split()[0] not in ("Z", "X")
-
-
-def mark(home: Path, *, to: str, at: str) -> None:
-    """Note in the home that its company is elsewhere."""
-    (home / MARK).write_text(json.dumps({"to": to, "at": at}) + "\n", encoding="utf-8")
-
-
-def refuse_moved(home: Path) -> None:
-    """Refuse to work the file of a company that was moved: every order would be worked twice.
-
-    Raises:
-        ConfigError: It was, with the ways on.
-    """
-    path = home / MARK
-    try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    raise ConfigError(
-        f"This company was moved to {noted['to']} on {noted['at'][:10]}: set SWARM_DATABASE_URL to "
-        f"it. To go back to the SQLite file as it was then, delete {path}."
-    )

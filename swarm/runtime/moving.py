@@ -6,8 +6,10 @@ The engine's own rows stay behind. Between segments an order is one row of ours,
 enqueue anew what was queued or at work; answers on the books are not asked for again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +27,7 @@ from swarm.store.tables import (
     audit,
     budgets,
     ledger,
+    meta,
     metadata,
     orders,
     rate_gates,
@@ -33,10 +36,14 @@ from swarm.store.tables import (
     workers,
 )
 
-BATCH = 500
-"""Rows read and written at once."""
+BATCH, BATCH_CHARS = 500, 4_000_000
+"""Rows read and written at once, and the characters in them: a row may hold a long answer."""
 _OF_WORKERS = frozenset({workers.name, recoveries.name, reaper_actions.name, rate_gates.name})
 """What speaks of the workers of one database alone."""
+
+KEY = "moved_from"
+"""Under which the target keeps what was moved into it, so that a move that was cut off after it was
+kept is known for what it is."""
 
 Tell = Callable[[str, int], None]
 
@@ -52,10 +59,24 @@ class Moved:
     audit_rows: int
     audit_head: str
     """Hash of the last row of the audit chain; empty where there is none."""
+    is_repeated: bool = False
+    """It had arrived before, and nothing was copied now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is done as a move gets on."""
+
+    tell: Tell
+    """Called with each table and the number of its rows."""
+    about_to_keep: Callable[[], None] = lambda: None
+    """Called once all is proven, just before the target keeps it."""
+    kept: Callable[[], None] = lambda: None
+    """Called once the target has it, while nobody can write to the source yet."""
 
 
 def move(
-    source: Store, target: Store, engine: Engine, *, keys: Sequence[bytes] | None, tell: Tell
+    source: Store, target: Store, engine: Engine, *, keys: Sequence[bytes] | None, steps: Steps
 ) -> Moved:
     """Copy everything in one transaction, and commit it only once it is proven the same.
 
@@ -64,7 +85,7 @@ def move(
         target: A database of this version's schema, without a row of its company.
         engine: Of the target.
         keys: Public keys that may have signed the audit chain's heads; None leaves them unchecked.
-        tell: Called with each table and the number of its rows.
+        steps: What is done meanwhile.
 
     Raises:
         ConfigError: The target is not empty, or what arrived is not the same; it is as before then.
@@ -74,9 +95,11 @@ def move(
         with source.engine.connect() as old:
             # An order that came in now would be left behind, so it has to wait.
             old.exec_driver_sql("BEGIN IMMEDIATE")
-            return target.write(
-                lambda new: _move(old, new, engine, keys, tell, company=target.company)
+            moved = target.write(
+                lambda new: _move(old, new, engine, keys, steps, company=target.company)
             )
+            steps.kept()
+            return moved
     except DataError as error:
         text = " ".join(str(error.orig).split())
         raise ConfigError(
@@ -91,19 +114,62 @@ def _move(
     new: Connection,
     engine: Engine,
     keys: Sequence[bytes] | None,
-    tell: Tell,
+    steps: Steps,
     *,
     company: str,
 ) -> Moved:
+    # The server would take the time in which the file is read for a stall.
+    postgres.take_time(new)
+    if earlier := _earlier(old, new):
+        return earlier
     _refuse_full(new, company)
     counts: dict[str, int] = {}
+    content = hashlib.sha256()
     for table in moved_tables():
-        counts[table.name] = _copy(old, new, table)
+        counts[table.name] = _copy(old, new, table, content.update)
         _count_on(new, table)
-        tell(table.name, counts[table.name])
+        steps.tell(table.name, counts[table.name])
     _compare(old, new, counts)
     rows, head = _check_chain(old, new, keys)
-    return Moved(counts, _enqueue(new, engine), rows, head)
+    moved = Moved(counts, _enqueue(new, engine), rows, head)
+    note = {"content": content.hexdigest(), "moved": asdict(moved)}
+    new.execute(meta.insert().values(key=KEY, value=json.dumps(note)))
+    steps.about_to_keep()
+    return moved
+
+
+def _earlier(old: Connection, new: Connection) -> Moved | None:
+    """Return what was moved before, where it was this file as it is now.
+
+    Raises:
+        ConfigError: The company there came from this file, which was written to since.
+    """
+    noted = new.execute(sa.select(meta.c.value).where(meta.c.key == KEY)).scalar()
+    if noted is None:
+        return None
+    note = json.loads(noted)
+    moved = Moved(**note["moved"] | {"is_repeated": True})
+    content = hashlib.sha256()
+    for table in moved_tables():
+        for batch in _rows(old, table):
+            _digest(batch, content.update)
+    if content.hexdigest() == note["content"]:
+        return moved
+    if _is_one_company(old, new):
+        raise ConfigError(
+            "This company is in the target database already, and its SQLite file was written to "
+            "after it was moved: nothing was moved now. Go on with the Postgres (set "
+            "SWARM_DATABASE_URL), and say again there what was said here since."
+        )
+    return None
+
+
+def _is_one_company(old: Connection, new: Connection) -> bool:
+    """Say whether an order of the one is in the other: their ids are random."""
+    first = sa.select(orders.c.id).order_by(orders.c.created_at, orders.c.id).limit(1)
+    found = old.execute(first).scalar()
+    there = sa.select(orders.c.id).where(orders.c.id == found)
+    return found is not None and new.execute(there).first() is not None
 
 
 def moved_tables() -> list[sa.Table]:
@@ -121,24 +187,39 @@ def _refuse_full(new: Connection, company: str) -> None:
             )
 
 
-def _copy(old: Connection, new: Connection, table: sa.Table) -> int:
-    rows = old.execute(sa.select(table).order_by(*table.primary_key.columns))
+def _copy(
+    old: Connection, new: Connection, table: sa.Table, digest: Callable[[bytes], None]
+) -> int:
     count = 0
-    for batch in _batches(rows.mappings()):
+    for batch in _rows(old, table):
+        _digest(batch, digest)
         new.execute(table.insert(), batch)
         count += len(batch)
     return count
 
 
+def _rows(old: Connection, table: sa.Table) -> Iterator[list[dict[str, Any]]]:
+    """Read a table in its order, some rows at a time."""
+    rows = old.execute(sa.select(table).order_by(*table.primary_key.columns)).yield_per(BATCH)
+    return _batches(rows.mappings())
+
+
 def _batches(rows: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
     batch: list[dict[str, Any]] = []
+    size = 0
     for row in rows:
         batch.append(dict(row))
-        if len(batch) == BATCH:
+        size += sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+        if len(batch) == BATCH or size > BATCH_CHARS:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
+
+
+def _digest(batch: Iterable[Mapping[str, Any]], digest: Callable[[bytes], None]) -> None:
+    for row in batch:
+        digest(repr(tuple(row.values())).encode())
 
 
 def _count_on(new: Connection, table: sa.Table) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.core.message import OutboundKind, OutboundMessage
 from swarm.core.order import OrderState, OrderStatus, Reason
+from swarm.runtime import shared_bell
 from swarm.runtime.records import Claimed
 from swarm.store.prepared import Prepared
 from swarm.store.tables import asks, outbox
@@ -122,6 +123,7 @@ def put(
         }
         values = {"dedupe_key": dedupe_key} | columns | dict(extra or {})
         _INSERT.run(connection, values)
+        shared_bell.ring(connection, shared_bell.WORDS)
 
 
 def written_buttons(message: OutboundMessage) -> str:

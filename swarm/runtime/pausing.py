@@ -1,6 +1,7 @@
 """The stop button: nothing new starts, calls in flight end, and what was ordered is kept."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -20,7 +21,8 @@ from swarm.store.tables import meta
 
 KEY = "paused"
 LOOK_S = 0.5
-"""How often a worker looks whether another process pressed the button, in seconds."""
+"""How old may be what is known of the button when work goes on, in seconds, and how often it is looked
+at while work waits for it. While nothing does, nobody looks."""
 
 
 _PRESSED = Prepared(sa.select(meta.c.value).where(meta.c.key == KEY))
@@ -35,6 +37,9 @@ class Pause:
         self._is_open.set()
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where work waits for the button; it is pressed from other loops, too."""
+        self._looked_at = float("-inf")
+        self._waiting = 0
+        self._is_waited_for = asyncio.Event()
 
     def is_set(self, connection: Connection) -> bool:
         """Return whether the company is paused, as the database says now."""
@@ -53,23 +58,37 @@ class Pause:
 
     async def refresh(self) -> None:
         """Take over what the database says; called after each press in this process, too."""
+        began = time.monotonic()
         is_paused = await self._store.aread(self.is_set)
         change = self._is_open.clear if is_paused else self._is_open.set
         if self._loop in (None, asyncio.get_running_loop()) or self._loop.is_closed():
             change()
         else:
             self._loop.call_soon_threadsafe(change)
+        self._looked_at = began
 
     async def watch(self) -> None:
-        """Follow the database until cancelled."""
+        """Follow the database as long as somebody waits, until cancelled."""
         self._loop = asyncio.get_running_loop()
         while True:
+            await self._is_waited_for.wait()
             await self.refresh()
             await asyncio.sleep(LOOK_S)
 
     async def until_open(self) -> None:
         """Wait as long as the company is paused."""
-        await self._is_open.wait()
+        if time.monotonic() - self._looked_at > LOOK_S:
+            await self.refresh()
+        if self._is_open.is_set():
+            return
+        self._waiting += 1
+        self._is_waited_for.set()
+        try:
+            await self._is_open.wait()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._is_waited_for.clear()
 
     def held(self, work: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """Return work that begins only while the company is not paused."""

@@ -16,6 +16,7 @@ from swarm.core.clock import Clock, iso
 from swarm.core.message import OutboundKind, OutboundMessage, Signal, SignalKind
 from swarm.core.order import OrderStatus, TaskState, TaskStatus
 from swarm.core.text import shorten
+from swarm.runtime.news import News
 from swarm.runtime.outbox import coalesce, put
 from swarm.runtime.phrases import say
 from swarm.store.database import Store
@@ -24,7 +25,8 @@ from swarm.store.tables import orders, tasks
 log = structlog.get_logger("swarm.progress")
 
 LOOK_S = 1.0
-"""How often orders at work are looked at: a message is edited once a second at most."""
+"""How often orders at work are looked at: a message is edited once a second at most. While there are
+none, only news are a reason to look."""
 TYPING_S = 4.5
 """How often the sign is renewed; Telegram shows it for five seconds."""
 TASKS_SHOWN = 30
@@ -51,8 +53,12 @@ class Progress:
         clock: Clock,
         channels: Mapping[str, Channel],
         queued: asyncio.Event,
+        news: News | None = None,
     ) -> None:
-        """Take the channels; where nothing can be edited, only milestones are told."""
+        """Take the channels; where nothing can be edited, only milestones are told.
+
+        `news` says when there may be orders at work again.
+        """
         self._store = store
         self._clock = clock
         self._channels = {
@@ -61,21 +67,31 @@ class Progress:
             if c.capabilities.has_edits or not c.capabilities.is_local
         }
         self._queued = queued
+        self._news = news or News()
+        # A Postgres tells that an order was enqueued, but not when its turn came.
+        self._moving = [OrderStatus.WORKING.value]
+        if not store.is_sqlite:
+            self._moving.append(OrderStatus.QUEUED.value)
         self._shown: dict[tuple[str, int], str] = {}
         self._told: set[str] = set()
         self._typed: dict[tuple[str, str, str | None], float] = {}
 
     async def run(self) -> None:
-        """Look once a second until cancelled."""
+        """Look once a second while orders are at work, until cancelled."""
         while self._channels:
+            seen: int | None = self._news.number
             try:
-                await self._look()
+                if await self._look():
+                    seen = None
             except Exception:
                 log.exception("progress could not be shown")
-            await asyncio.sleep(LOOK_S)
+                seen = None
+            await self._news.until_due(seen=seen, poll_s=LOOK_S)
 
-    async def _look(self) -> None:
-        found = await self._store.aread(self._at_work)
+    async def _look(self) -> bool:
+        """Show how orders go; False where none does, and there is no need to come back."""
+        moving = await self._store.aread(self._at_work)
+        found = [(row, text) for row, text in moving if row.status == OrderStatus.WORKING.value]
         for row, _ in found:
             if is_for_customers(row.channel):
                 # Somebody is at it: that is all a customer is shown of it.
@@ -96,11 +112,12 @@ class Progress:
                 self._shown[key] = text
                 self._queued.set()
             await self._type(row)
+        return bool(moving)
 
     def _at_work(self, connection: Connection) -> list[tuple[Any, str]]:
         rows = connection.execute(
             sa.select(orders).where(
-                orders.c.status == OrderStatus.WORKING.value,
+                orders.c.status.in_(self._moving),
                 orders.c.channel.in_(list(self._channels)),
             )
         ).all()

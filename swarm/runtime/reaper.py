@@ -1,4 +1,4 @@
-"""Take over what dead workers left. Every worker on a shared database looks, every second."""
+"""Take over what dead workers left. Every worker on a shared database looks whenever one is silent."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from swarm.core.clock import Clock
 from swarm.core.ids import Ids
-from swarm.runtime import recoveries
+from swarm.runtime import recoveries, shared_bell
 from swarm.runtime.dbos_recovery import DbosRecovery, Left
 from swarm.runtime.recoveries import Verdict
 from swarm.store import postgres
@@ -24,9 +24,7 @@ SILENT_SHARE = 0.4
 """After this share of the time to give a worker up, one without its lock is dead. One that was heard
 of since has lost the lock with the server, say, and is about to take it again."""
 BEATS = 6
-"""Signs of life, and looks for the dead, in the time to give a worker up."""
-SWEEP_LOOKS = 5
-"""At how many looks once it also asks for work of versions that nobody runs any more."""
+"""Signs of life in the time to give a worker up. With each, whoever gives it asks who is silent."""
 
 
 def lock_of(store: Store, name: str) -> str:
@@ -83,7 +81,6 @@ class Reaper:
         self._ids = ids
         self._stale_s = stale_s
         self._version = version
-        self._looks = 0
 
     def look(self, me: str) -> list[str]:
         """Take over from every other worker that is dead; return their names. Blocks."""
@@ -94,9 +91,6 @@ class Reaper:
             is_silent = absent.silent_ms >= self._stale_s * 1000 * SILENT_SHARE
             if is_silent and self._take_over_dead(absent):
                 reaped.append(absent.name)
-        self._looks += 1
-        if self._looks % SWEEP_LOOKS == 1:
-            self._sweep()
         return reaped
 
     def _others(self, me: str) -> list[Absent]:
@@ -156,10 +150,15 @@ class Reaper:
             return round(self._clock.now().timestamp() * 1000)
         return postgres.now_ms(connection)
 
+    def _ring(self) -> None:
+        """Wake those who rest. Before there is work, too: who dies in between leaves it to them."""
+        self._store.write(lambda c: shared_bell.ring(c, shared_bell.WORK))
+
     def _hand_on(
         self, recovery: DbosRecovery, left: Sequence[Left], verdicts: dict[str, Verdict]
     ) -> None:
         living = {self._version, *self._store.read(_living)}
+        self._ring()
         by_verdict: dict[Verdict, list[Left]] = {}
         for item in left:
             by_verdict.setdefault(verdicts[item.order_id], []).append(item)
@@ -169,9 +168,9 @@ class Reaper:
                 recovery.drop(items)
             else:
                 recovery.hand_back(items, alone=verdict is Verdict.ALONE, living=living)
-        names = {Verdict.GO: "resumed", Verdict.ALONE: "isolated", Verdict.PARK: "parked"}
-        counts = {names[verdict]: len(items) for verdict, items in by_verdict.items()}
+        counts = {recoveries.ACTIONS[verdict]: len(items) for verdict, items in by_verdict.items()}
         self._store.write(lambda c: recoveries.note_actions(c, counts))
+        self._ring()
 
     def _park(self, items: Iterable[Left]) -> None:
         for order_id, segment in sorted({(item.order_id, item.segment) for item in items}):
@@ -186,8 +185,8 @@ class Reaper:
                 )
             )
 
-    def _sweep(self) -> None:
-        """Take work over that belongs to versions which nobody runs any more."""
+    def sweep(self) -> None:
+        """Take work over that belongs to versions which nobody runs any more. Blocks."""
         recovery = self._engine.recovery()
         living = {self._version, *self._store.read(_living)}
         alive = set(
@@ -202,7 +201,9 @@ class Reaper:
         with self._store.engine.begin() as connection:
             if postgres.tried(connection, f"swarm sweep {self._store.company}"):
                 log.warning("work of an older version is taken over", runs=len(items))
+                self._ring()
                 recovery.hand_back(items, alone=False, living=living)
+                self._ring()
 
 
 def _is_fenced(absent: Absent, connection: Connection) -> bool:

@@ -28,6 +28,10 @@ class Verdict(StrEnum):
     PARK = "park"
 
 
+ACTIONS = {Verdict.GO: "resumed", Verdict.ALONE: "isolated", Verdict.PARK: "parked"}
+"""What is counted of each."""
+
+
 def judge(
     connection: Connection,
     segments: Iterable[tuple[str, int]],
@@ -121,6 +125,9 @@ def note_actions(connection: Connection, counts: Mapping[str, int]) -> None:
 
 
 def actions(connection: Connection) -> dict[str, int]:
-    """Return what was ever done for dead workers, by action."""
+    """Return what was ever done for dead workers, by action.
+
+    What was never done is a zero, not a gap: an alarm on its growth would miss the first time.
+    """
     rows = connection.execute(sa.select(reaper_actions.c.action, reaper_actions.c.count))
-    return {row[0]: row[1] for row in rows}
+    return dict.fromkeys(ACTIONS.values(), 0) | {row[0]: row[1] for row in rows}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
 
-from swarm.runtime.lock import WorkerLock, refuse_moved
+from swarm.runtime.lock import WorkerLock
+from swarm.store.moved import refuse_moved
 
 Runs: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
 
@@ -23,6 +24,10 @@ class Seat(Protocol):
 
     async def watch(self, run: Runs) -> None:
         """Keep it until cancelled; raise ConfigError where it is lost for good."""
+
+    def tell(self, heard: Callable[[str], None]) -> bool:
+        """Call with each ring of a shared database's bell; False where there is none to hear."""
+        ...
 
 
 class HomeSeat:
@@ -51,6 +56,10 @@ class HomeSeat:
         """Do nothing: the operating system keeps the lock."""
         await asyncio.Event().wait()
 
+    def tell(self, heard: Callable[[str], None]) -> bool:
+        """Return False: a SQLite home has no such bell."""
+        return False
+
 
 class LentSeat:
     """The right to work a home, lent by the doorman who holds it: both hold one lock."""
@@ -69,3 +78,7 @@ class LentSeat:
     async def watch(self, run: Runs) -> None:
         """Do nothing: the operating system keeps the lock."""
         await asyncio.Event().wait()
+
+    def tell(self, heard: Callable[[str], None]) -> bool:
+        """Return False: a SQLite home has no such bell."""
+        return False

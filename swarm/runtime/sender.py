@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
+from math import inf
 from typing import Any, Protocol, TypeAlias
 
 import sqlalchemy as sa
@@ -12,12 +12,13 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from swarm.channels.base import Channel, SendRefused, ThreadGone
-from swarm.core.clock import Clock, iso
+from swarm.core.clock import Clock, iso, parse_iso
 from swarm.core.errors import Transient
 from swarm.core.message import Button, OutboundKind, OutboundMessage
 from swarm.ledger.attention import note_result, note_shown
 from swarm.runtime import customers_late, customers_time
 from swarm.runtime import outbox as box
+from swarm.runtime.news import LONGEST_S, News
 from swarm.runtime.pace import Pace
 from swarm.runtime.quiet_desk import FOR_GOOD
 from swarm.runtime.topics import Topics
@@ -31,9 +32,8 @@ PRIORITY = {OutboundKind.DECISION: 0, OutboundKind.ANSWER: 1, OutboundKind.PROGR
 LOOK = 500
 """Most chats of one account that are looked at for the next message."""
 CALM_LOOKS, CALM_POLL_S = 20, 2.0
-"""After how many looks in vain one looks less often, and how often then, in seconds. On a SQLite file
-whoever queues something wakes who sends; of one process that listens for many, looks are most of what
-it computes."""
+"""After how many looks in vain one looks less often, and how often then, in seconds: whoever queues
+something wakes who sends. Where nothing is queued at all, only news are a reason to look."""
 GRACE_S = 2.0
 """How long a stop waits for messages on their way, in seconds."""
 
@@ -68,6 +68,7 @@ class Sender:
         wake: asyncio.Event | None = None,
         quiet: Quiet | None = None,
         topics: Topics | None = None,
+        news: News | None = None,
     ) -> None:
         """Take what to send with.
 
@@ -81,7 +82,9 @@ class Sender:
             wake: Set by whoever queued something in this process.
             quiet: Holds back what is not urgent while its reader sleeps.
             topics: Gives orders topics of their own, on channels that can.
+            news: Says when other processes may have queued something.
         """
+        self.news = news or News()
         self.topics = topics or Topics(store=store, clock=clock)
         self._quiet = quiet
         self._store = store
@@ -208,6 +211,13 @@ class Sender:
                 )
         return connection.execute(sa.select(outbox).where(outbox.c.id == row.id)).one()
 
+    def due_in_s(self, connection: Connection, channel: str) -> float:
+        """Return in how many seconds something is due, which may have been long ago; else infinity."""
+        first = connection.execute(_NEXT, {"on_channel": channel}).scalar()
+        if first is None:
+            return inf
+        return (parse_iso(first) - self._clock.now()).total_seconds()
+
     def settle(self, connection: Connection, row: Any, sent_id: str) -> None:
         """Write down that a message arrived, and when what it asks was shown."""
         now = self._clock.now()
@@ -316,6 +326,7 @@ class _Line:
         try:
             while True:
                 self.wake.clear()
+                seen = self._sender.news.number
                 while self._pace.is_open():
                     taken = await self._sender.store.awrite(
                         lambda c: self._sender.take(c, self._channel, self._pace.is_free)
@@ -329,12 +340,7 @@ class _Line:
                     job = asyncio.create_task(self._send(row, message))
                     self._jobs.add(job)
                     job.add_done_callback(self._jobs.discard)
-                pause_s = max(self._pace.wait_s(self._poll_s), 0.001)
-                # Not `wait_for`: before Python 3.12 it may swallow the word to stop.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause_s):
-                        await self.wake.wait()
-                        self._vain = 0
+                await self._rest(seen)
         finally:
             # What is on its way may still arrive; cut off, it could only be called unknown.
             if self._jobs:
@@ -342,11 +348,25 @@ class _Line:
             for job in list(self._jobs):
                 job.cancel()
 
-    @property
-    def _poll_s(self) -> float:
-        """Return how long to wait for a wake-up before the next look, in seconds."""
-        is_calm = self._vain > CALM_LOOKS and self._sender.store.is_sqlite
-        return max(self._sender.poll_s, CALM_POLL_S) if is_calm else self._sender.poll_s
+    async def _rest(self, seen: int) -> None:
+        """Wait until it is worth looking again."""
+        is_told = self._sender.news.is_told
+        is_calm = self._vain > CALM_LOOKS
+        poll_s, due_s = self._sender.poll_s, 0.0
+        if is_calm and (is_told or self._sender.store.is_sqlite):
+            poll_s = max(poll_s, CALM_POLL_S)
+        if is_calm and is_told:
+            due_s = await self._sender.store.aread(
+                lambda c: self._sender.due_in_s(c, self._channel.name)
+            )
+        await self._sender.news.until_due(
+            seen=seen if due_s > poll_s and not self._jobs else None,
+            poll_s=max(self._pace.wait_s(poll_s), 0.001),
+            wake=self.wake,
+            longest_s=min(due_s, LONGEST_S),
+        )
+        if self.wake.is_set():
+            self._vain = 0
 
     async def _send(self, row: Any, message: OutboundMessage) -> None:
         sender, store = self._sender, self._sender.store
@@ -403,6 +423,10 @@ _TURNS = (
     )
     .subquery()
 )
+_DUE = sa.case(
+    (outbox.c.held_until > outbox.c.not_before, outbox.c.held_until), else_=outbox.c.not_before
+)
+_NEXT = sa.select(sa.func.min(_DUE)).where(*_is_meant)
 # A chat with a long queue hides no other: of each, the database gives the next message alone.
 _HEADS = Prepared(
     sa.select(_TURNS.c.id, _TURNS.c.chat_id, _TURNS.c.kind)

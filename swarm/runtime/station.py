@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from swarm.core.clock import Clock, iso, parse_iso
+from swarm.runtime import shared_bell
 from swarm.store.database import Store
 from swarm.store.tables import asks, channel_health, inbox, leases, outbox
 
@@ -83,6 +84,7 @@ class DatabaseStation:
         connection.execute(
             outbox.update().where(outbox.c.id == row.id).values(error=why[:500], **values)
         )
+        shared_bell.ring(connection, shared_bell.WORDS)
         if row.ask_id is None and row.card != "waiting":
             return
         which = asks.c.id == row.ask_id if row.ask_id else asks.c.order_id == row.order_id

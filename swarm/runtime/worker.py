@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from swarm.channels.base import Channel
 from swarm.runtime.admission import Admission
 from swarm.runtime.company import Company
+from swarm.runtime.doorman_watch import Watch
 from swarm.runtime.engine import SEGMENT, TASK
 from swarm.runtime.heartbeat import Heartbeat, Life
 from swarm.runtime.kept import begin_front, cancel, first, keep
@@ -22,7 +23,7 @@ from swarm.runtime.tasks import run_task
 from swarm.runtime.workshop import Here, Workplace, Workshop
 
 if TYPE_CHECKING:
-    from swarm.runtime.front import MakeFront
+    from swarm.runtime.front import Front, MakeFront
     from swarm.runtime.monitoring import Monitor
     from swarm.runtime.seat import Seat
 
@@ -144,4 +145,18 @@ class Worker:
         """Begin to hear and to send; nothing of it is loaded where there is no channel."""
         if not self._channels:
             return []
-        return begin_front(self._make_front(self._channels), self._channels)
+        front = self._make_front(self._channels)
+        if self._seat.tell(front.hear_bell):
+            front.be_told()
+        jobs = begin_front(front, self._channels)
+        if self._company.store.is_sqlite:
+            jobs.append(asyncio.create_task(self._watch(front)))
+        return jobs
+
+    async def _watch(self, front: "Front") -> None:
+        """Tell those who listen of each commit to the home's file, whoever makes it."""
+        watch = Watch()
+        watch.add(Path(self._company.store.engine.url.database or ""), front.tell)
+        async with watch.running():
+            front.be_told()
+            await asyncio.Event().wait()

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from swarm.core.errors import ConfigError, Unavailable
-from swarm.store import postgres
+from swarm.store import moved, postgres
 from swarm.store.companies import MAIN, checked
 from swarm.store.subseconds import teach_subseconds
 from swarm.store.turns import Turns
@@ -65,6 +65,7 @@ class Store:
         self.tag = f"swarm-{secrets.token_hex(8)}"
         """Names the connections of this process on a server, so that a stalled one's can be ended."""
         self.engine = self._make_engine()
+        self._home = self._folder()
         self._writer = Writer(
             self.engine, begin=self._begin, explain=_explained, turns=self._turns()
         )
@@ -166,15 +167,23 @@ class Store:
         self._writer.close()
         self.engine.dispose()
 
+    def _folder(self) -> Path | None:
+        """Return where the SQLite file lies; None where there is none."""
+        path = self.engine.url.database if self.is_sqlite else None
+        return Path(path).parent if path and path != ":memory:" else None
+
     def _turns(self) -> Turns | None:
         """Return where writers of several processes stand in line."""
-        path = self.engine.url.database if self.is_sqlite else None
-        return Turns(Path(path)) if path and path != ":memory:" else None
+        path = self.engine.url.database
+        return Turns(Path(path)) if self._home is not None and path else None
 
     def _begin(self, connection: Connection) -> None:
         # The driver would begin only at the first change; reads before it could then be stale.
         if self.is_sqlite:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+            # Only now: whoever moves the company notes it before letting go of the write lock.
+            if self._home is not None and (self._home / moved.FILE).exists():
+                moved.refuse_moved(self._home)
 
     def _meaning(self, error: Exception) -> BaseException:
         if self.is_sqlite:

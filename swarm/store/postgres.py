@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from swarm.core.errors import ConfigError, Unavailable
+from swarm.store import refusals
 from swarm.store.tables.declared import teach_postgres
 
 T = TypeVar("T")
@@ -22,14 +23,24 @@ DRIVER = "postgresql+psycopg"
 _SPELLINGS = frozenset({"postgres", "postgresql", "postgresql+psycopg2", DRIVER})
 POOL, OVERFLOW = 10, 10
 """Connections of one process: kept, and opened on top while much happens at once."""
+MOST = POOL + OVERFLOW + 1
+"""The most that a worker holds: its seat has one of its own."""
 CONNECT_S = 5
 IDLE_S = 30
 """After how long the server ends a transaction in which nothing happens: whoever stalls in the
 middle of one would keep its rows locked for everybody."""
+_OPTIONS = (
+    f"-c idle_in_transaction_session_timeout={IDLE_S * 1000} -c TimeZone=UTC -c DateStyle=ISO "
+    r"-c default_transaction_isolation=read\ committed"
+)
+"""What a session begins with, whatever its user or database was given otherwise."""
 _AGAIN = frozenset({"40001", "40P01", "23505"})
 """A transaction that met another one: undone by the server, and as good as new when run again. A
 unique key is among them, since where one looks first and inserts then, two may look at once."""
+_READ_ONLY = "25006"
 MOST_TRIES = 8
+_SLOW = {"57014": "statement_timeout", "55P03": "lock_timeout"}
+"""Limits of time that an administrator may set, by the state that tells of them."""
 _PAUSE_S = 0.01
 ASK_S = 0.5
 DOUBT_S = 120.0
@@ -42,17 +53,26 @@ def url_of(address: str) -> str:
     Raises:
         ConfigError: It is no address.
     """
-    try:
-        url = make_url(address)
-    except ArgumentError as error:
+    url = _read(address)
+    if url is None:
         # The address may hold a password, so it is not repeated.
         raise ConfigError(
             "SWARM_DATABASE_URL is no database address: write it as "
-            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
-        ) from error
-    if url.drivername not in _SPELLINGS:
+            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, with the signs @ : / ? # % of a "
+            "password as %40 %3A %2F %3F %23 %25."
+        )
+    if url.drivername.lower() not in _SPELLINGS:
         return address
     return url.set(drivername=DRIVER).render_as_string(hide_password=False)
+
+
+def _read(address: str) -> URL | None:
+    """Read an address; None where it is none, or a piece of its password would pass for its host."""
+    try:
+        url = make_url(address.strip())
+    except (ArgumentError, ValueError):
+        return None
+    return None if "@" in (url.host or "") else url
 
 
 def shown(address: str) -> str:
@@ -70,17 +90,15 @@ def same_database(one: str, other: str) -> bool:
     """
     try:
         urls = [make_url(url_of(address)) for address in (one, other)]
-    except (ArgumentError, ConfigError):
+    except ConfigError:
         return False
     return urls[0].database == urls[1].database and {u.drivername for u in urls} == {DRIVER}
 
 
 def password_of(address: str) -> str | None:
     """Return the password in an address, so that it can be kept out of logs."""
-    try:
-        password = make_url(address).password
-    except ArgumentError:
-        return None
+    url = _read(address)
+    password = (url.password or url.query.get("password")) if url is not None else None
     return str(password) if password else None
 
 
@@ -118,7 +136,8 @@ def make_engine(address: str, *, tag: str, company: str) -> Engine:
             "keepalives_count": 3,
             # The same for what was said to it meanwhile, which keepalives do not count.
             "tcp_user_timeout": 25_000,
-            "options": f"-c idle_in_transaction_session_timeout={IDLE_S * 1000}",
+            "options": _OPTIONS,
+            "client_encoding": "utf8",
         },
         pool_size=POOL,
         max_overflow=OVERFLOW,
@@ -154,6 +173,12 @@ def _name_company(statement: str, connection: Connection) -> None:
         ) from error
 
 
+def take_time(connection: Connection) -> None:
+    """Let the transaction of a job of its own take as long as it has to, between statements too."""
+    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        connection.exec_driver_sql(f"SET LOCAL {name} = 0")
+
+
 def settle(connection: Connection, company: str) -> None:
     """Say for all that is to come whose rows a connection may see.
 
@@ -179,6 +204,9 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
         try:
             return _write(engine, work)
         except (DBAPIError, PoolTimeoutError) as error:
+            if _state(error) == _READ_ONLY:
+                # What is open leads to a server that was the first one, or began as it was told then.
+                engine.dispose()
             if _state(error) not in _AGAIN or tries >= MOST_TRIES:
                 raise explained(error, engine.url) from error
         time.sleep(_PAUSE_S * 2**tries * random.random())  # noqa: S311  # spreads tries
@@ -237,16 +265,6 @@ def _state(error: BaseException) -> str:
     return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
 
 
-_MINE = {
-    "password authentication failed": "it refuses the password of {user}",
-    "no password supplied": "it wants a password for {user}",
-    "no pg_hba.conf entry": "it lets {user} in from here in no way (pg_hba.conf)",
-    'role "': "it does not know the user {user}",
-    'database "': "it has no database {database}; create it there with `CREATE DATABASE`",
-}
-"""What the operator mends, by the server's words at a connection that it refuses."""
-
-
 def explained(error: BaseException, url: URL) -> BaseException:
     """Return what an error of the database means for the one who can act, or the error itself."""
     where = shown(url.render_as_string(hide_password=False))
@@ -255,20 +273,27 @@ def explained(error: BaseException, url: URL) -> BaseException:
     if not isinstance(error, DBAPIError):
         return error
     state, text = _state(error), " ".join(str(error.orig).split())
-    for words, meaning in _MINE.items():
-        if not state.startswith(("22", "23", "42")) and words in text and "FATAL" in text:
-            said = meaning.format(user=url.username, database=url.database)
-            return ConfigError(f"The database server of {where} was reached, but {said}.")
+    if not state and (refused := refusals.of_connection(text, url, where=where, most=MOST)):
+        return refused
     if state == "42501":
         return ConfigError(
             f"The user {url.username} may not do that in {where}: {text}. `swarm db upgrade` with "
             "SWARM_DATABASE_OWNER_URL set gives it the rights it needs."
         )
     if state.startswith("53"):
-        why = {"53100": "its disk is full", "53300": "it takes no more connections"}
+        why = {
+            "53100": "its disk is full, make room there",
+            "53300": "it takes no more connections",
+        }
         return Unavailable(f"The database {where} is out of room: {why.get(state, text)}.")
-    if state == "25006":
-        return Unavailable(f"The database {where} is read-only at the moment; nothing was changed.")
+    if state in _SLOW:
+        return Unavailable(
+            f"The database {where} ended a statement that took longer than its {_SLOW[state]} allows; "
+            f"nothing was changed. Give the user {url.username} more, by `ALTER ROLE … SET "
+            f"{_SLOW[state]}`."
+        )
+    if state == _READ_ONLY:
+        return _read_only(where)
     is_lost = error.connection_invalidated or state.startswith(("08", "57P"))
     is_refused = not state and isinstance(error, OperationalError)
     if is_lost or is_refused or state in ("40001", "40P01"):
@@ -279,6 +304,25 @@ def explained(error: BaseException, url: URL) -> BaseException:
     return error
 
 
+def _read_only(where: str) -> Unavailable:
+    return Unavailable(
+        f"The database {where} is read-only at the moment; nothing was changed. Where that lasts, "
+        "the address names a standby, or an administrator set it."
+    )
+
+
+def refuse_read_only(connection: Connection) -> None:
+    """Refuse a server that takes no changes, such as a standby that is about to take over.
+
+    Raises:
+        Unavailable: It is one.
+    """
+    if connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on":
+        # The next look is by a connection of its own.
+        connection.invalidate()
+        raise _read_only(shown(connection.engine.url.render_as_string(hide_password=False)))
+
+
 @contextmanager
 def turn(connection: Connection, name: str) -> Iterator[None]:
     """Hold a name for the length of the block; whoever else wants it waits.
@@ -287,11 +331,14 @@ def turn(connection: Connection, name: str) -> Iterator[None]:
         connection: One that commits each statement by itself.
         name: What is held.
     """
+    # Whoever is first may need long.
+    connection.exec_driver_sql("SET statement_timeout = 0")
     connection.execute(_LOCK, {"name": name})
     try:
         yield
     finally:
         connection.execute(_UNLOCK, {"name": name})
+        connection.exec_driver_sql("RESET statement_timeout")
 
 
 def tried(connection: Connection, name: str) -> bool:

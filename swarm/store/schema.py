@@ -122,17 +122,34 @@ def _upgrade_shared(
         with postgres.turn(turn, _TURN):
             # A new company in a database that is up to date still needs what comes before.
             found = revision(store)
+            if found is None:
+                store.read(_refuse_other_signs)
             if found is not None and PRESENT_FROM <= found < PARTED_FROM:
                 _refuse_workers(store)
             if before is not None:
                 before()
             with store.engine.begin() as connection:
+                postgres.take_time(connection)
                 if found != HEAD:
                     _migrate(connection)
                     parting.part(connection)
                 if after is not None:
                     after(connection)
     return found
+
+
+def _refuse_other_signs(connection: Connection) -> None:
+    """Refuse an empty database that cannot hold every sign.
+
+    Raises:
+        ConfigError: It is no UTF-8: what is written in it would fail at the first emoji.
+    """
+    signs = str(connection.exec_driver_sql("SHOW server_encoding").scalar_one())
+    if signs != "UTF8":
+        raise ConfigError(
+            f"The database stores text as {signs}, which has no room for every sign: make one with "
+            "`CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0;`. Nothing was changed."
+        )
 
 
 def _refuse_workers(store: Store) -> None:

@@ -4,6 +4,9 @@ Each figure is of a process of its own, `swarm up` as an operator starts it. Com
 have a bot each on the scripted server. Memory is read when all of them poll and the process has been
 left alone for a while, and again after an order was worked and its worker has gone.
 
+The same is taken of `swarm worker` and `swarm up` on a Postgres of their own, with the transactions
+that the server counts meanwhile, where the machine has the programs.
+
 What is shared with other processes (the interpreter's own file, libraries) counts in full as
 resident memory (`rss`), and by its share in `pss`; only the latter adds up over processes.
 """
@@ -22,8 +25,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from tests.bench.telegram import children_of, halted
 from tests.servers.company import CompanyScript, PlannedTask
+from tests.servers.postgres import Server, missing
 from tests.servers.provider import ScriptedProvider
 from tests.servers.telegram import Bot, TelegramServer
 
@@ -35,6 +41,8 @@ CROWD = 50
 """Companies of the process whose idle processor time is taken."""
 IDLE_S = 60.0
 SETTLE_S = 5.0
+REST_S = 20.0
+"""After its start a process on Postgres looks for work; how long it takes to rest, in seconds."""
 START_S = 120.0
 TOKEN = "{id}:AAFakeTokenForTestsOnly_0123456789abcde"
 
@@ -47,9 +55,9 @@ def settings(bot: Bot | None, server: TelegramServer | None) -> dict[str, Any]:
     return document
 
 
-def empty(folder: Path) -> Path:
+def empty(folder: Path, **variables: str) -> Path:
     """Return a company's database without a row: to make one takes a second."""
-    environment = {**os.environ, "SWARM_HOME": str(folder)}
+    environment = {**os.environ, "SWARM_HOME": str(folder), **variables}
     argv = [sys.executable, "-m", "swarm.cli", "init"]
     subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, env=environment)
     return folder / "swarm.db"
@@ -65,11 +73,11 @@ def make(home: Path, document: Mapping[str, Any], database: Path) -> None:
 
 @asynccontextmanager
 async def up(
-    arguments: Sequence[str], **variables: str
+    arguments: Sequence[str], *, command: str = "up", **variables: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `swarm up` until left; it is entered once all are heard."""
+    """Run `swarm up`, or another command, until left; it is entered once all are heard."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "swarm.cli", "up", *arguments),
+        *(sys.executable, "-m", "swarm.cli", command, *arguments),
         cwd=ROOT,
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
@@ -157,6 +165,39 @@ async def alone(*, idle_s: float, has_bot: bool = True) -> dict[str, float]:
                 return await quiet(process.pid, idle_s=idle_s)
 
 
+async def on_postgres(command: str, *arguments: str, idle_s: float) -> dict[str, float]:
+    """Return what a command takes for a company on a Postgres, and its transactions per second."""
+    with tempfile.TemporaryDirectory() as folder, Server() as server:
+        # A database of its own, in whose count nobody else's transactions are.
+        url = server.create("idle")
+        home = Path(folder) / "home"
+        home.mkdir()
+        async with TelegramServer() as chats:
+            document = settings(chats.bot, chats) if command == "up" else settings(None, None)
+            (home / "company.yaml").write_text(json.dumps(document), encoding="utf-8")
+            variables = {"SWARM_DATABASE_URL": url}
+            await asyncio.to_thread(empty, home, **variables)
+            async with up(arguments, command=command, SWARM_HOME=str(home), **variables) as process:
+                await asyncio.sleep(REST_S)
+                before = await asyncio.to_thread(transactions, server.url)
+                found = await quiet(process.pid, idle_s=idle_s)
+                after = await asyncio.to_thread(transactions, server.url)
+    passed_s = idle_s + SETTLE_S
+    return found | {"transactions_per_s": round((after - before) / passed_s, 2)}
+
+
+def transactions(url: str) -> int:
+    """Return how many transactions the database of `on_postgres` has seen, as the server tells."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        query = sa.text(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'idle'"
+        )
+        count = int(connection.execute(query).scalar_one())
+    engine.dispose()
+    return count
+
+
 async def after_orders(count: int) -> dict[str, float]:
     """Return the memory of who listens before orders were given, and after their worker has gone."""
     script = CompanyScript((PlannedTask("Write the page", "cto", "Write it.", "page.md"),))
@@ -206,9 +247,24 @@ async def figures(*, idle_s: float = IDLE_S) -> dict[str, Any]:
         last = await many(1 + COMPANIES, has_bots=has_bots, idle_s=0)
         share = (last["rss"] - first["rss"]) / COMPANIES
         found[f"company_more_{name}_mib"] = round(share, 2)
+    if missing() is None:
+        found |= await postgres_figures(idle_s=idle_s)
     crowd = await many(CROWD, has_bots=True, idle_s=idle_s)
     found[f"doorman_{CROWD}_companies_rss_mib"] = crowd["rss"]
     found[f"doorman_{CROWD}_companies_cpu_percent"] = crowd["cpu_percent"]
+    return found
+
+
+async def postgres_figures(*, idle_s: float) -> dict[str, float]:
+    """Return what processes on Postgres take that have nothing to do."""
+    found: dict[str, float] = {}
+    for name, words in {
+        "worker_on_postgres": ("worker", "--concurrency", "8"),
+        "up_on_postgres": ("up",),
+    }.items():
+        one = await on_postgres(*words, idle_s=idle_s)
+        for what in ("rss", "cpu_percent", "transactions_per_s"):
+            found[f"{name}_{what}{'_mib' if what == 'rss' else ''}"] = one[what]
     return found
 
 
@@ -220,9 +276,11 @@ def measure() -> dict[str, Any]:
 def main() -> None:
     """Print what was measured."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--postgres", action="store_true", help="only processes on Postgres")
     parser.add_argument("--idle", type=float, default=IDLE_S, help="seconds of processor time")
     options = parser.parse_args()
-    for name, value in asyncio.run(figures(idle_s=options.idle)).items():
+    take = postgres_figures if options.postgres else figures
+    for name, value in asyncio.run(take(idle_s=options.idle)).items():
         sys.stdout.write(f"{name:40} {value}\n")
 
 

@@ -119,6 +119,8 @@ async def test_an_order_that_kills_its_workers_is_parked_and_the_others_are_deli
             worker = site.worker(**deadly)
             await until(partial(_is_over, site, worker))
         worker = site.worker(**deadly)
+        # A signal before it is ready is the end of any process.
+        await site.ready(worker)
         await site.halted(worker)
         assert site.statuses().pop(poison) is OrderStatus.PARKED
         others = {key: status for key, status in site.statuses().items() if key != poison}

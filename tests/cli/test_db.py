@@ -16,6 +16,7 @@ from swarm.app import App
 from swarm.core.errors import ConfigError
 from swarm.settings import load
 from swarm.store import schema
+from swarm.store.tables import orders
 from tests.cli.terminal import Seen, Terminal
 from tests.servers.postgres import Server, migrate, missing
 
@@ -55,6 +56,7 @@ def test_a_company_is_made_seen_and_refused_by_another_folder(
     assert shown["kind"] == "Postgres"
     assert shown["schema"] == schema.HEAD
     assert shown["is_current"] is True
+    assert shown["reaper_actions"] == {"resumed": 0, "isolated": 0, "parked": 0}
     other = swarm(tmp_path / "other", "worker", database_url=url)
     assert other.returncode == 2
     assert "is not the folder that this company's other processes work in" in other.stderr
@@ -107,21 +109,74 @@ def test_a_listener_without_work_needs_a_shared_database(tmp_path: Path) -> None
     assert "needs a Postgres" in refused.stderr
 
 
-def test_a_company_moves_by_one_command_and_a_rerun_says_so(server: Server, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    assert swarm(home, "init").returncode == 0
-    assert swarm(home, "order", "Write a page about bread.", llm__model="openai/x").returncode == 0
+def test_a_company_moves_by_one_command_and_a_rerun_says_so(
+    server: Server, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = terminal.home
+    monkeypatch.setenv("SWARM_LLM__MODEL", "openai/x")
+    assert terminal.run("init").code == 0
+    assert terminal.run("order", "Write a page about bread.").code == 0
     url = server.create("moved")
-    done = swarm(home, "db", "move", "--to", url, "--json")
-    assert done.returncode == 0, done.stderr
+    # Somebody who has the file open from before is told as well: their word would be lost.
+    with opened(home, {}) as beside:
+        assert beside.store.read(_orders) == 1
+        done = swarm(home, "db", "move", "--to", url, "--json")
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(ConfigError, match="was moved to moved at"):
+            beside.store.write(_orders)
     document = json.loads(done.stdout)
     assert document["rows"]["orders"] == 1
     assert document["orders_enqueued"] == 1
-    again = swarm(home, "db", "move", "--to", url)
-    assert again.returncode == 2
-    assert "was moved to moved at" in again.stderr
+    assert document["was_there"] is False
+    for words in (("db", "move", "--to", url), ("order", "More bread."), ("orders",)):
+        refused = terminal.run(*words)
+        assert refused.code == 2
+        assert "was moved to moved at" in refused.err
     listed = swarm(home, "orders", "--json", database_url=url)
     assert [order["status"] for order in json.loads(listed.stdout)] == ["queued"]
+    told = terminal.run("doctor", "--json").document["findings"]
+    assert any("was moved to" in finding["text"] for finding in told)
+
+
+def test_a_move_that_was_killed_is_ended_by_another_one(
+    server: Server, tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, note = terminal.home, terminal.home / "moved.json"
+    monkeypatch.setenv("SWARM_LLM__MODEL", "openai/x")
+    assert terminal.run("init").code == 0
+    assert terminal.run("order", "Write a page about bread.").code == 0
+    url = server.create("killed")
+    words = ("db", "move", "--to", url, "--json")
+    with subprocess.Popen(
+        [sys.executable, "-m", "swarm.cli", *words],
+        env={"PATH": os.defpath, "HOME": str(home), "SWARM_HOME": str(home), "USER": "ada"},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as killed:
+        # The note comes just before the server is asked to keep all; either may be true then.
+        while not note.exists() and killed.poll() is None:
+            time.sleep(0.001)
+        killed.kill()
+    if not json.loads(note.read_text())["is_done"]:
+        assert "run `swarm db move` again" in terminal.run("order", "More bread.").err
+    note.write_text(note.read_text().replace("true", "false"))
+    first = terminal.run(*words)
+    assert first.code == 0, first.err
+    # As a move leaves it that dies between the server's word and its own note, and an older one.
+    note.write_text(note.read_text().replace("true", "false"))
+    again = terminal.run(*words)
+    assert (again.code, again.document["was_there"]) == (0, True)
+    note.unlink()
+    assert terminal.run(*words).document == again.document
+    note.unlink()
+    assert terminal.run("order", "More bread.").code == 0
+    changed = terminal.run(*words)
+    assert changed.code == 2
+    assert "was written to after it was moved" in changed.err
+    assert not note.exists()
+    listed = swarm(home, "orders", "--json", database_url=url)
+    assert len(json.loads(listed.stdout)) == 1
 
 
 def test_companies_share_a_database_that_keeps_them_apart(
@@ -175,6 +230,10 @@ def test_companies_share_a_database_that_keeps_them_apart(
         opened(tmp_path / "cedar", cedar) as app,
     ):
         app.initialise()
+
+
+def _orders(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(orders)).scalar_one())
 
 
 @contextmanager

@@ -105,7 +105,8 @@ async def test_an_engine_does_not_rest_while_work_is_under_way(
         # As often as it would have looked for its rest by now.
         for _ in range(6):
             await asyncio.sleep(0.05)
-            assert not await engine._note_quiet()
+            assert engine._rest is not None
+            assert not await engine._rest.may_begin()
         assert not store.read(bell.is_quiet)
         notes.held.set()
         await until_resting(store)

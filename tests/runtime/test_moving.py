@@ -63,7 +63,7 @@ def moved(home: Path, url: str) -> moving.Moved:
             target.store,
             target.engine,
             keys=[AuditKey.load(home / KEY_FILE).public_key],
-            tell=lambda *_: None,
+            steps=moving.Steps(tell=lambda *_: None),
         )
     finally:
         source.close()
@@ -126,7 +126,9 @@ def test_a_move_that_is_cut_off_leaves_an_empty_target_and_can_be_made_again(
     target = App(load(settings_of(full, NOWHERE, database_url=url)))
     target.upgrade()
     with pytest.raises(KeyboardInterrupt):
-        moving.move(source.store, target.store, target.engine, keys=None, tell=cut)
+        moving.move(
+            source.store, target.store, target.engine, keys=None, steps=moving.Steps(tell=cut)
+        )
     source.close()
     target.close()
     assert told[-1] == "ledger"

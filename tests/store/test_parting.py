@@ -150,6 +150,10 @@ def test_every_table_is_guarded_and_a_missing_guard_is_named(shared: Shared) -> 
         ("ALTER TABLE meta DROP COLUMN company_id CASCADE", "meta has no column company_id"),
         (scratch, "scratch has keys without company_id: scratch_pkey"),
         (scratch, "scratch has no row-level security"),
+        (f"CREATE TABLE loose ({parting.COLUMN} TEXT)", "loose has no row-level security"),
+        (f"CREATE TABLE loose ({parting.COLUMN} TEXT)", "loose takes rows of no company"),
+        ("CREATE MATERIALIZED VIEW heap AS TABLE people", "heap has no row-level security"),
+        ("CREATE VIEW everybody AS SELECT * FROM people", "everybody shows all companies"),
         (
             "CREATE OR REPLACE VIEW sums_by_order AS SELECT order_id, currency, model, cost_status,"
             " CAST(1 AS bigint) AS calls, cost_pico, CAST(1 AS bigint) AS cached_tokens,"
