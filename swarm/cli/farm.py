@@ -15,7 +15,7 @@ Yes = Annotated[bool, Option("--yes", help="Do not ask.")]
 Name = Annotated[str, Argument(metavar="NAME", help="The instance.")]
 Within = Annotated[
     float | None,
-    Option("--within", metavar="SECONDS", help="How long it may take to get well."),
+    Option("--within", metavar="SECONDS", min=1, help="How long it may take to get well."),
 ]
 
 farm = plain_typer(
@@ -43,7 +43,7 @@ def farm_up(
     ] = None,
     image: Annotated[str | None, Option("--image", metavar="IMAGE", help="What runs.")] = None,
     memory: Annotated[
-        int | None, Option("--memory", metavar="MIB", help="The most memory it may take.")
+        int | None, Option("--memory", metavar="MIB", min=32, help="The most memory it may take.")
     ] = None,
     cpus: Annotated[
         str | None, Option("--cpus", metavar="N", help="The most processors, such as 0.5.")
@@ -247,7 +247,7 @@ def farm_render(
     ] = None,
     image: Annotated[str | None, Option("--image", metavar="IMAGE", help="What runs.")] = None,
     memory: Annotated[
-        int | None, Option("--memory", metavar="MIB", help="The most memory it may take.")
+        int | None, Option("--memory", metavar="MIB", min=32, help="The most memory it may take.")
     ] = None,
     cpus: Annotated[
         str | None, Option("--cpus", metavar="N", help="The most processors, such as 0.5.")

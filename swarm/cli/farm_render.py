@@ -6,6 +6,8 @@ import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from swarm.cli.farm_secrets import secrets_of
 from swarm.cli.opened import opened
 from swarm.cli.terminal import tell
@@ -50,9 +52,14 @@ def rendered(
         farm = app.settings.farm
         config: KubernetesConfig = farm.kubernetes
         words = {"namespace": namespace, "flavor": flavor}
-        config = KubernetesConfig.model_validate(
-            config.model_dump() | {key: value for key, value in words.items() if value is not None}
-        )
+        try:
+            config = KubernetesConfig.model_validate(
+                config.model_dump() | {k: value for k, value in words.items() if value is not None}
+            )
+        except ValidationError as error:
+            raise InvalidInput(
+                f"--namespace {namespace!r}: a namespace has 1 to 63 small letters, digits and dashes"
+            ) from error
         spec = InstanceSpec(
             name, person, image or farm.image, memory_mib=memory_mib or farm.memory_mib,
             cpus=processors or farm.cpus,

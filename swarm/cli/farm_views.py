@@ -9,7 +9,7 @@ from swarm.core.money import CostStatus, plain
 from swarm.farm.backup import Backup
 from swarm.farm.base import Instance, Price
 from swarm.farm.farm import Restored, Seen, Started
-from swarm.farm.reconcile import Finding
+from swarm.farm.findings import Finding
 from swarm.farm.records import Record
 
 _CENT = 4
@@ -75,7 +75,8 @@ def price_line(price: Price) -> str:
     if price.per_day is None:
         return f"Its hosting is unpriced: {price.reason}."
     kind = " (notional: own hardware)" if price.status is CostStatus.NOTIONAL else ""
-    return f"Hosting: {_short(price)} {price.currency} {price.tax} a day{kind}."
+    of = "" if price.read is None else f", at the prices of {price.read.isoformat()}"
+    return f"Hosting: {_short(price)} {price.currency} {price.tax} a day{kind}{of}."
 
 
 def entry(seen: Seen, price: Price | None) -> dict[str, Any]:
@@ -206,8 +207,8 @@ def card(document: dict[str, Any]) -> str:
     lines.append(f"  secrets: {', '.join(document['secrets']) or 'none'}")
     price = document["price"]
     if price is not None:
-        told = price["per_day"] or f"unpriced ({price['reason']})"
-        lines.append(f"  a day: {told} {price['currency']} {price['tax']}, {price['status']}")
+        told = f"{price['per_day']} {price['currency']} {price['tax']}, {price['status']}"
+        lines.append(f"  a day: {told if price['per_day'] else 'unpriced: ' + price['reason']}")
     lines += [f"  {part['kind']}: {part['name']}" for part in document.get("parts", [])]
     lines += [f"  backup: {path}" for path in document["backups"]]
     return "\n".join(lines)

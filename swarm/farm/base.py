@@ -175,6 +175,8 @@ class Resource:
     created_at: datetime | None = None
     is_running: bool | None = None
     """None where that makes no sense."""
+    is_kept: bool = False
+    """Whether the settings keep it though nobody uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,7 @@ class Intent:
     parent: str | None = None
     """Name of the server that it hangs on, or that a seat is placed on."""
     cpus: Decimal | None = None
-    """Asked for by a seat; its part of a shared server's price goes by these two."""
+    """Asked for by a seat, or had by a server for seats: its part of the price goes by these two."""
     memory_mib: int | None = None
 
 

@@ -30,7 +30,8 @@ from swarm.farm.base import (
     Site,
     check_name,
 )
-from swarm.farm.reconcile import Finding, compare, mend
+from swarm.farm.findings import Finding
+from swarm.farm.reconcile import compare, mend
 from swarm.farm.records import COMING, GOING, RUNNING, STOPPED, Record, Records
 from swarm.farm.spending import ask
 from swarm.farm.talking import Talk, talk

@@ -1,11 +1,8 @@
 """Hold what a place has against what the books say: adopt, delete or alert, with the cost per day."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from enum import StrEnum
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from swarm.core.money import CostStatus
 from swarm.farm.base import (
     Action,
     Driver,
@@ -15,46 +12,12 @@ from swarm.farm.base import (
     Journal,
     Kind,
     Listing,
-    Price,
     Resource,
 )
+from swarm.farm.findings import Advice, Finding, a_finding, of
 from swarm.farm.records import COMING, GOING, Record
+from swarm.farm.sharing import of_shared
 from swarm.farm.steps import living
-
-
-class Advice(StrEnum):
-    """What is to be done about a difference."""
-
-    ADOPT = "adopt"
-    """It is there, it is a living instance's, and the books lack it: they are completed."""
-    CLOSE = "close"
-    """The books wait for the end of something that is not, or no longer, there: they are closed."""
-    DELETE = "delete"
-    """It is there and serves nobody: a run died before it could end it."""
-    FINISH = "finish"
-    """A command died half-way: run it again."""
-    ALERT = "alert"
-    """A person must look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One difference."""
-
-    advice: Advice
-    instance: str
-    kind: Kind
-    name: str
-    resource_id: str
-    why: str
-    per_day: Decimal | None
-    """What it costs a day while it stays; None where it costs nothing, or nobody knows."""
-    currency: str | None
-    status: CostStatus | None
-    """None where it costs nothing of its own."""
-    is_mended: bool = False
-    entry: Entry | None = None
-    resource: Resource | None = None
 
 
 def compare(
@@ -75,25 +38,38 @@ def compare(
     found = [
         finding
         for resource in listing.resources
-        if (finding := _of_resource(resource, wanted, known, still_open)) is not None
+        if resource.instance
+        and (finding := _of_resource(resource, wanted, known, still_open)) is not None
     ]
-    found += [
-        _finding(
-            Advice.CLOSE, e.intent, e.resource_id, "the books have it, the place has not", entry=e
-        )
-        for id_, e in known.items()
-        if id_ not in there
-    ]
+    found += of_shared(listing.resources, entries, wanted)
+    servers = {r.name for r in listing.resources if r.kind is Kind.SERVER}
+    found += [_gone(e, servers) for id_, e in known.items() if id_ not in there]
     names = {(r.instance, r.name) for r in listing.resources}
+    # What several share may be asked for at this very moment, by whoever starts an instance.
+    is_busy = any(record.state == COMING for record in wanted.values())
     found += [
-        _finding(
+        a_finding(
             Advice.CLOSE, e.intent, e.resource_id, "intended, and never made or long gone", entry=e
         )
         for e in still_open
-        if (e.intent.instance, e.intent.name) not in names and e.intent.instance not in wanted
+        if (e.intent.instance, e.intent.name) not in names
+        and e.intent.instance not in wanted
+        and not (is_busy and e.intent.instance == "")
     ]
-    found += _of_records(wanted, listing)
-    return found
+    return found + _of_records(wanted, listing, {finding.instance for finding in found})
+
+
+def _gone(entry: Entry, servers: Collection[str]) -> Finding:
+    """Tell of what the books have and the place does not show.
+
+    A seat whose server is there may be on it all the same, with its home: a server that does not
+    answer now shows nothing. To close its books would give the server away to be deleted.
+    """
+    if entry.intent.kind is Kind.CONTAINER and entry.intent.parent in servers:
+        why = f"its server {entry.intent.parent} is there and does not show it: can it be reached?"
+        return a_finding(Advice.ALERT, entry.intent, entry.resource_id, why, entry=entry)
+    why = "the books have it, the place has not"
+    return a_finding(Advice.CLOSE, entry.intent, entry.resource_id, why, entry=entry)
 
 
 def _of_resource(
@@ -102,23 +78,20 @@ def _of_resource(
     record = wanted.get(resource.instance)
     entry = known.get(resource.id)
     price = resource.price or (entry.intent.price if entry else None)
-    if resource.instance == "":
-        # What instances share: its driver ends it with its last instance.
-        return None if entry else _of(Advice.ALERT, resource, price, "shared, and not on the books")
     if record is None:
-        return _of(
+        return of(
             Advice.DELETE, resource, price, "it belongs to no instance of this farm", entry=entry
         )
     if record.state == GOING:
-        return _of(Advice.FINISH, resource, price, f"run `swarm farm rm {record.name}` again")
+        return of(Advice.FINISH, resource, price, f"run `swarm farm rm {record.name}` again")
     if record.state == COMING or record.pending:
         verb = "upgrade" if record.pending else "up"
-        return _of(Advice.FINISH, resource, price, f"run `swarm farm {verb} {record.name}` again")
+        return of(Advice.FINISH, resource, price, f"run `swarm farm {verb} {record.name}` again")
     opened = [e for e in still_open if e.intent.name == resource.name]
     if entry is None and not any(e.intent.action is Action.CREATE for e in opened):
-        return _of(Advice.ADOPT, resource, price, "it is a living instance's, and not on the books")
+        return of(Advice.ADOPT, resource, price, "it is a living instance's, and not on the books")
     if opened:
-        return _of(
+        return of(
             Advice.ADOPT,
             resource,
             price,
@@ -128,9 +101,15 @@ def _of_resource(
     return None
 
 
-def _of_records(wanted: dict[str, Record], listing: Listing) -> list[Finding]:
+def _of_records(
+    wanted: dict[str, Record], listing: Listing, told: Collection[str]
+) -> list[Finding]:
     there = {instance.name for instance in listing.instances}
-    return [_missing(record) for record in wanted.values() if record.name not in there]
+    return [
+        _missing(record)
+        for record in wanted.values()
+        if record.name not in there or (record.state in (COMING, GOING) and record.name not in told)
+    ]
 
 
 def _missing(record: Record) -> Finding:
@@ -152,14 +131,15 @@ async def mend(driver: Driver, journal: Journal, findings: Sequence[Finding]) ->
     ended: set[str] = set()
     # What is gone is closed first: its successor of the same name is another row.
     for finding in sorted(findings, key=lambda f: f.advice is not Advice.CLOSE):
-        if finding.advice is Advice.DELETE and finding.instance not in ended:
-            await driver.destroy(finding.instance)
-            ended.add(finding.instance)
+        if finding.advice is Advice.DELETE:
+            if (ending := finding.ends or finding.instance) not in ended:
+                await driver.destroy(ending)
+                ended.add(ending)
         elif finding.advice is Advice.CLOSE and finding.entry is not None:
             await _close(journal, finding.entry)
         elif finding.advice is Advice.ADOPT and finding.resource is not None:
             await _adopt(driver.name, journal, finding.resource, finding.entry)
-        elif finding.advice is not Advice.DELETE:
+        else:
             continue
         done.append(finding)
     return done
@@ -194,19 +174,3 @@ async def _adopt(provider: str, journal: Journal, resource: Resource, entry: Ent
         )  # fmt: skip
         entry = await journal.intend(intent)
     await journal.done(entry, resource_id=resource.id, at=resource.created_at, price=resource.price)
-
-
-def _of(
-    advice: Advice, resource: Resource, price: Price | None, why: str, *, entry: Entry | None = None
-) -> Finding:
-    return Finding(
-        advice, resource.instance, resource.kind, resource.name, resource.id, why,
-        None if price is None else price.per_day, None if price is None else price.currency,
-        None if price is None else price.status, entry=entry, resource=resource,
-    )  # fmt: skip
-
-
-def _finding(advice: Advice, intent: Intent, id_: str, why: str, *, entry: Entry) -> Finding:
-    return Finding(
-        advice, intent.instance, intent.kind, intent.name, id_, why, None, None, None, entry=entry
-    )

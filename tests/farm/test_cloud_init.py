@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from swarm.core.errors import ConfigError
 from swarm.farm.cloud import user_data
 from swarm.farm.cloud.config import CloudConfig
 from swarm.farm.cloud.keys import Papers, new_pair, operator_key, write_papers
+from swarm.farm.cloud.seats import EXPIRED
 from swarm.farm.cloud.user_data import MOST_BYTES, deployment, render
 
 VENDORS = ("hetzner", "scaleway")
@@ -119,7 +121,7 @@ def test_no_value_becomes_another_line(value: str) -> None:
     """Values are made here or checked before; one that could break out stops everything."""
     try:
         kept = user_data._plain(value)
-    except AssertionError:
+    except ConfigError:
         return
     assert "\n" not in kept
     assert '"' not in kept
@@ -196,6 +198,23 @@ def test_a_wrong_token_changes_nothing(server: Server) -> None:
         assert done.stdout == ""
     assert server.key() == bootstrap
     assert not list((server.root / "etc/swarm").glob("next*"))
+
+
+@pytest.mark.parametrize("ages_by", ["running", "clock"])
+def test_a_token_that_is_too_old_opens_nothing(server: Server, token: str, ages_by: str) -> None:
+    etc = server.root / "etc/swarm"
+    (etc / "enrolment.until").write_text("1000000000000\n")
+    if ages_by == "running":
+        (etc / "enrolment.until").write_text("0\n")
+    else:
+        long_ago = time.time() - 2 * 86_400
+        os.utime(etc / "enrolment.sha256", (long_ago, long_ago))
+    bootstrap = server.key()
+    for half in ("begin", "commit"):
+        done = server.enrol(half, token)
+        assert (done.returncode, done.stdout) == (EXPIRED, "")
+    assert server.key() == bootstrap
+    assert not list(etc.glob("next*"))
 
 
 def test_afterwards_the_server_keeps_neither_token_nor_what_it_was_told(

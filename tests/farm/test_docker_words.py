@@ -24,6 +24,8 @@ from swarm.farm.base import (
 )
 from swarm.farm.docker import words
 from swarm.farm.docker.client import TakenError, explained, is_local
+from swarm.farm.docker.config import DockerConfig
+from swarm.farm.docker.driver import DockerDriver
 from swarm.farm.docker.looking import moment
 from swarm.farm.specs import read_spec
 from tests.contracts.test_farm import site_in
@@ -78,6 +80,18 @@ def test_no_word_to_docker_holds_a_secret_a_socket_or_a_right(tmp_path: Path) ->
     assert "network host" not in text
     made, names = read_spec(said[said.index("--hostname") - 1].partition("=")[2])
     assert (made, names) == (spec, ["ANTHROPIC_API_KEY"])
+
+
+@pytest.mark.parametrize(
+    ("port", "publish", "sentence"),
+    [(0, 8080, "from 1 to 65535"), (99999, 8080, "from 1 to 65535"), (8081, None, "PUBLISH")],
+)
+async def test_a_port_that_could_never_be_heard_is_refused_before_anything_is_made(
+    tmp_path: Path, port: int, publish: int | None, sentence: str
+) -> None:
+    driver = DockerDriver(site_in(tmp_path), DockerConfig(program="nothing", publish=publish))
+    with pytest.raises(InvalidInput, match=sentence):
+        await driver.create(InstanceSpec("ada", "Ann", "swarm:1", port=port), {})
 
 
 def test_secrets_are_files_for_the_image_s_user_alone() -> None:

@@ -142,7 +142,7 @@ async def test_strangers_by_the_hundred_are_read_past_and_untouched(at: Place) -
 
 
 async def test_without_an_ipv4_address_none_is_paid_for(at: Place) -> None:
-    driver = at.driver(ipv4=False)
+    driver = at.driver(ipv4=False, ssh_from=("2001:db8::7/128",))
     at.shell._booted = lambda _: None
     price = await driver.price(spec())
     with_one = await at.driver().price(spec())

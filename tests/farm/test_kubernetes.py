@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -40,6 +41,44 @@ def pod(flavor: str, **settings: Any) -> Any:
     if flavor == "sandbox":
         return one(found, "Sandbox")["spec"]["podTemplate"]["spec"]
     return one(found, "StatefulSet")["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(("flavor", "version"), [("statefulset", "1.28"), ("sandbox", "1.33")])
+def test_any_persons_name_and_size_is_written_the_same_twice_and_is_valid(
+    flavor: str, version: str
+) -> None:
+    config = KubernetesConfig.model_validate({"flavor": flavor, "port": 8080})
+    for owner in ("Élodie d'Été", "李雷", "a" * 80, "...", "Ann: #x", "yes", "1e3", "null", "😀"):
+        asked = InstanceSpec(
+            "ada", owner, "registry.example.com/swarm:1", cpus=Decimal("0.0004"), memory_mib=128,
+            environment={"SWARM_FOUNDER": owner, "A": "yes", "B": "0123", "C": "a\nb: c"},
+        )  # fmt: skip
+        made = render(asked, config, farm="f1", secrets=SECRETS)
+        text = to_yaml(made)
+        assert to_yaml(render(asked, config, farm="f1", secrets=SECRETS)) == text
+        found = list(yaml.safe_load_all(text))
+        assert found == made
+        for document in found:
+            for value in document["metadata"]["labels"].values():
+                assert re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", value)
+            if document["kind"] != "Sandbox" and owner == "Ann: #x":
+                kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_a_limit_is_never_rounded_to_none_at_all() -> None:
+    tiny = InstanceSpec("ada", "Ada", "swarm:1", cpus=Decimal("0.0004"))
+    found = one(render(tiny, KubernetesConfig(), farm="f1", secrets={}), "StatefulSet")
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["cpu"] == "1m"
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_port_that_is_asked_for_is_listened_on(flavor: str) -> None:
+    (container,) = pod(flavor, port=9464)["containers"]
+    told = {each["name"]: each["value"] for each in container["env"]}
+    assert told["SWARM_MONITORING__LISTEN"] == "0.0.0.0:9464"
+    (silent,) = pod(flavor)["containers"]
+    assert "SWARM_MONITORING__LISTEN" not in {each["name"] for each in silent["env"]}
 
 
 @pytest.mark.parametrize("port", [None, 8080])
@@ -131,6 +170,7 @@ def test_the_home_is_kept_when_the_set_goes() -> None:
         "whenDeleted": "Retain", "whenScaled": "Retain",
     }  # fmt: skip
     (claim,) = inner["volumeClaimTemplates"]
+    assert claim["kind"] == "PersistentVolumeClaim"
     assert claim["spec"]["resources"]["requests"]["storage"] == "5Gi"
     # A claim of the sandbox's own would go with it.
     assert "volumeClaimTemplates" not in one(documents("sandbox"), "Sandbox")["spec"]
@@ -200,6 +240,9 @@ def test_the_command_writes_secrets_only_into_files_of_its_owner(tmp_path: Path)
         ({"driver": "nomad"}, "only kubernetes is written as files"),
         ({"cpus": "many"}, "is no number"),
         ({"cpus": "-1"}, "between 0 and 256"),
+        ({"namespace": "Team A"}, "a namespace has 1 to 63 small letters"),
+        ({"namespace": "a.b"}, "a namespace has 1 to 63 small letters"),
+        ({"image": "swarm :1"}, "no image's name"),
         ({"with_values": True}, "name a folder with --output"),
     ],
 )

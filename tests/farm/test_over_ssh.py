@@ -126,9 +126,9 @@ class Ground:
         await self.farm.up(SPEC, SECRETS, driver="hetzner")
         self.fill("0015")
 
-    def image(self, name: str, id_: str, *, well: bool = True) -> None:
-        """Let an image's name mean something on the operator's machine."""
-        (self.folder / "images" / name).write_text(f"{name} {id_} {'well' if well else 'ill'}\n")
+    def image(self, name: str, id_: str, *, becomes: str = "well") -> None:
+        """Let an image's name mean something on the operator's machine: it gets well, ill, or dies."""
+        (self.folder / "images" / name).write_text(f"{name} {id_} {becomes}\n")
 
     def books(self) -> Any:
         """What the server has."""
@@ -292,9 +292,13 @@ async def test_what_runs_is_not_loaded_and_what_stands_is_saved_beside(near: Gro
 
 async def test_an_upgrade_is_gated_by_health_and_goes_back_by_itself(near: Ground) -> None:
     ground = near
-    ground.image("swarm:bad", "sha256:bad", well=False)
+    ground.image("swarm:bad", "sha256:bad", becomes="ill")
     with pytest.raises(NotHealthy, match="The old image runs again, with all it had"):
         await ground.farm.upgrade("ada", "swarm:bad", within_s=0.3)
+    ground.settled()
+    ground.image("swarm:dies", "sha256:dies", becomes="dies")
+    with pytest.raises(NotHealthy, match=r"ended by itself again and again.*The old image runs"):
+        await ground.farm.upgrade("ada", "swarm:dies", within_s=60)
     ground.settled()
     record = ground.farm.records.get("ada")
     assert (record.spec.image, record.pending) == ("swarm:test", None)
@@ -324,6 +328,26 @@ async def test_an_upgrade_is_gated_by_health_and_goes_back_by_itself(near: Groun
     await ground.farm.remove("ada")
     assert ground.at.leftovers() == []
     assert ground.at.journal.open == []
+
+
+async def test_an_engine_that_is_down_is_not_one_that_has_nothing(near: Ground) -> None:
+    ground, driver = near, near.at.driver(keep_empty=True)
+    down = ground.server.place / "down"
+    down.touch()
+    for ask in (driver.destroy, driver.stop, driver.start):
+        with pytest.raises(NoPlace, match="Docker on swarm-f1-host1 does not answer"):
+            await ask("ada")
+    (shown,) = (await driver.list()).instances
+    assert (shown.name, shown.state) == ("ada", InstanceState.BROKEN)
+    assert any("Docker on swarm-f1-host1" in said for said in ground.at.said)
+    down.unlink()
+    assert ground.orders() == 1
+    (box,) = ground.books()["containers"].values()
+    assert box["runs"]
+    await ground.farm.remove("ada", keeps_backup=False)
+    assert ground.books()["containers"] == {}
+    assert not list((ground.server.place / "volumes").iterdir())
+    assert ground.at.leftovers() == ground.at.journal.open == []
 
 
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.chaos)])

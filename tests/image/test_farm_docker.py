@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +25,10 @@ from swarm.farm.records import Records
 from swarm.store.database import Store, sqlite_url
 from tests.contracts import test_farm as contract
 from tests.contracts.test_farm import CANARY, SECRETS, Ground, site_in
+from tests.farm import machines
+from tests.image.far import IMAGE, Far, far_server
 from tests.image.instances import UID, Instances
+from tests.servers.server_over_ssh.sshd import sshd
 from tools.docker.engine import PROGRAMS, ROOT, Engine
 
 pytestmark = pytest.mark.timeout(900)
@@ -241,15 +246,95 @@ async def test_a_daemon_that_goes_away_in_the_middle_is_said_and_gone_on_with(
     assert sorted(r.kind for r in made.resources) == ["container", "network", "secret", "volume"]
 
 
+@pytest.fixture
+def far(instances: Instances, client: dict[str, Any], tmp_path: Path) -> Iterator[Far]:
+    if sshd() is None:
+        pytest.skip("no sshd here: apt-get install openssh-server")
+    with far_server(instances.engine, client["program"], tmp_path) as server:
+        yield server
+
+
+async def test_a_real_engine_behind_ssh_serves_keeps_upgrades_and_gives_all_back(
+    far: Far, images: SimpleNamespace, figures: list[str]
+) -> None:
+    first = far.means(images.now)
+    began = time.monotonic()
+    made = await far.farm.up(far.spec, machines.SECRETS, driver="hetzner")
+    took = time.monotonic() - began
+    figures.append(f"an instance behind SSH ready after {took:.1f} s, its image sent on the way")
+    assert (made.instance.state, made.instance.image_id) == (InstanceState.RUNNING, first)
+    assert far.inside("id", "-u") == UID
+    assert far.inside("sh", "-c", "cat /run/secrets/ANTHROPIC_API_KEY") == CANARY_FAR
+    told = far.engine.docker("inspect", f"swarm-{machines.FARM}-ada")
+    assert "canary" not in told + await far.farm.logs("ada", lines=100)
+    before = far.there()
+    assert (await far.farm.up(far.spec, machines.SECRETS, driver="hetzner")).is_new is False
+    assert far.there() == before
+
+    assert (await far.farm.stop("ada")).state is InstanceState.STOPPED
+    assert (await far.farm.start("ada")).state is not InstanceState.STOPPED
+    await carried(far)
+    await upgraded(far, images)
+    kept = await far.farm.remove("ada")
+    assert kept is not None
+    assert kept.exists()
+    assert far.there() == []
+    assert far.at.leftovers() == []
+    assert far.at.journal.open == []
+
+
+CANARY_FAR = machines.SECRETS["ANTHROPIC_API_KEY"].get_secret_value()
+
+
+async def carried(far: Far) -> None:
+    """Take a backup over the line, change what is there, and put it back."""
+    ordered = far.inside("swarm", "order", "Write a line.", "--json")
+    assert json.loads(ordered)["id"]
+    far.inside("sh", "-c", "echo one > /data/note")
+    held = await far.farm.backup("ada")
+    assert held.orders == 1
+    far.inside("sh", "-c", "echo two > /data/note")
+    done = await far.farm.restore("ada", held.path, identity=None)
+    assert done.is_audit_whole, done.audit
+    assert far.inside("cat", "/data/note") == "one"
+    assert done.backup.tables == held.tables
+    await far.farm.stop("ada")
+    assert (await far.farm.backup("ada")).orders == 1
+    await far.farm.start("ada")
+
+
+async def upgraded(far: Far, images: SimpleNamespace) -> None:
+    """Go to an image that never gets well and back, then to one that does, under the same name."""
+    with pytest.raises(NotHealthy, match=r"ended by itself again and again.*old image runs again"):
+        await far.farm.upgrade("ada", images.bad, within_s=60)
+    assert far.inside("cat", "/data/note") == "one"
+    newest = far.means(images.next)
+    made = await far.farm.upgrade("ada", IMAGE, within_s=60)
+    assert (made.image, made.image_id) == (IMAGE, newest)
+    assert far.inside("cat", "/data/note") == "one"
+    assert far.inside("sh", "-c", "ls -A /data").count(".farm") == 0
+    (found,) = (await far.at.driver().list()).instances
+    assert found.generation == made.generation
+    # Its engine looks at it twice a minute, and says so until then.
+    assert found.state in (InstanceState.RUNNING, InstanceState.STARTING)
+
+
 def campaign(folder: Path, **plan: Any) -> list[dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.farm.dying", str(folder), json.dumps(plan)],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=3000,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(line["again"] == 0 for line in found), done.stderr
     return found
+
+
+def told(figures: list[str], command: str, found: list[dict[str, Any]]) -> None:
+    """Say how often it was killed, and what was left over in the end."""
+    killed = sum(line["signal"] == signal.SIGKILL for line in found)
+    left = sum(len(set(line["there"]) - set(line["alive"])) for line in found)
+    figures.append(f"`farm {command}` killed {killed} times and said again: {left} orphans")
 
 
 def held_to_one(found: list[dict[str, Any]], image: Callable[[str], bool]) -> None:
@@ -276,12 +361,17 @@ def test_a_start_that_is_killed_and_said_again_makes_one(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("command", ["up", "upgrade", "restore"])
 def test_no_death_at_any_moment_leaves_two_or_half_of_one(
-    client: dict[str, Any], images: SimpleNamespace, tmp_path: Path, command: str
+    client: dict[str, Any],
+    images: SimpleNamespace,
+    tmp_path: Path,
+    command: str,
+    figures: list[str],
 ) -> None:
     found = campaign(
         tmp_path, driver="docker", command=command, then=command, image=images.now,
         next_image=images.next, config=client | PRICED,
     )  # fmt: skip
+    told(figures, command, found)
     held_to_one(found, lambda image: image == (images.next if command == "upgrade" else images.now))
     for line in found:
         begun, ended = (
@@ -295,12 +385,17 @@ def test_no_death_at_any_moment_leaves_two_or_half_of_one(
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 def test_a_removal_that_is_killed_and_said_again_leaves_nothing(
-    client: dict[str, Any], images: SimpleNamespace, tmp_path: Path, instances: Instances
+    client: dict[str, Any],
+    images: SimpleNamespace,
+    tmp_path: Path,
+    instances: Instances,
+    figures: list[str],
 ) -> None:
     found = campaign(
         tmp_path, driver="docker", command="rm", then="rm", image=images.now,
         config=client | PRICED,
     )  # fmt: skip
+    told(figures, "rm", found)
     for line in found:
         assert line["instances"] == line["there"] == line["alive"] == line["records"] == [], line
         assert line["open"] == line["findings"] == [], line

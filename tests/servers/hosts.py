@@ -90,6 +90,8 @@ class HostsShell:
         self.unreachable: set[str] = set()
         """Names of servers that do not answer."""
         self.boots_badly = False
+        self.expired: set[str] = set()
+        """Ids of servers whose one-time token is too old."""
 
     async def run(
         self, reach: Reach, words: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 60.0,
@@ -133,6 +135,9 @@ class HostsShell:
         if verb == "cloud-init":
             return Ran(1, "status: error", "") if self.boots_badly else _ok("status: done")
         if verb == "swarm-enrol":
+            booted = self._booted(reach.address)
+            if host.digest is not None and booted is not None and booted.id in self.expired:
+                return Ran(5, "", "the token is too old: the server is to be made anew")
             return self._enrol(host, words[1], stdin)
         if verb == "sh":
             return self._script(host, words[2], words[4:], stdin)

@@ -12,6 +12,7 @@ user data (which everything on the server can read from the vendor's metadata se
 
 1. The operator's machine makes, per server, a *bootstrap* host key and a one-time enrolment token. The
    user data holds the bootstrap host key, the SHA-256 of the token and the operator's public key.
+   The token is good for an hour of running; a server that waited longer is made anew.
 2. The first connection is pinned to the bootstrap host key: nobody in between can take its place.
    Nothing foreign runs on the server yet that could have read that key.
 3. The operator's machine shows the token; the server answers with a host key it made itself. The

@@ -45,14 +45,28 @@ class CloudConfig(BaseModel):
     patience_s: float = Field(default=120.0, ge=0)
     """How long in all a vendor that asks for patience is waited for."""
 
+    def room_cpus(self, cores: int) -> Decimal:
+        """Return how many processors of seats a server with so many of its own takes."""
+        return cores * (Decimal(1) if self.seats == "one" else self.cpu_overcommit)
+
+    def room_mib(self, memory_mib: int) -> int:
+        """Return how much memory of a server is left for seats."""
+        return memory_mib - self.host_memory_mib
+
+    def lets_in(self, version: Literal[4, 6]) -> bool:
+        """Say whether any network that SSH is let in from has addresses of this version of IP."""
+        return any(ip_network(each).version == version for each in self.ssh_from)
+
     @field_validator("ssh_from")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = []
         for each in value:
             try:
-                ip_network(each)
+                # A vendor takes a network alone: an address becomes that of one machine.
+                found.append(str(ip_network(each.strip())))
             except ValueError as error:
                 raise ValueError(
                     f"{each!r} is no network; write it like 203.0.113.7/32 or 2001:db8::/64"
                 ) from error
-        return value
+        return tuple(dict.fromkeys(found))

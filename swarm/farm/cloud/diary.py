@@ -1,7 +1,7 @@
 """Write down each thing before it is asked for, and look for it before it is asked for again."""
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from swarm.core.errors import Conflict
@@ -15,6 +15,7 @@ from swarm.farm.base import (
     Site,
 )
 from swarm.farm.cloud.machines import Found, Lost, SoldOut, Taken, is_ours
+from swarm.farm.steps import living
 
 TRIES = 3
 """How often a thing is asked for whose answer was lost and which is then not found."""
@@ -139,7 +140,13 @@ class Diary:
     async def close_ended(
         self, *, kinds: tuple[Kind, ...], names: Collection[str] | None = None
     ) -> None:
-        """Close what a dead run left open about things that are not there: ended, or never made."""
+        """Close the books of things that are not there: ended, or never made.
+
+        Args:
+            kinds: Of things.
+            names: Of things that are surely gone, so that what made them is followed by an end even
+                where a run died before it could write one. None: only what is open is closed.
+        """
         for entry in await self.site.journal.entries(provider=self.provider, only_open=True):
             of = entry.intent
             if of.kind in kinds and (names is None or of.name in names):
@@ -147,14 +154,16 @@ class Diary:
                     await self.site.journal.done(entry, resource_id=entry.resource_id)
                 else:
                     await self.site.journal.undone(entry, why="looked for and not found")
+        if names is None:
+            return
+        for entry in living(await self.site.journal.entries(provider=self.provider)):
+            if entry.intent.kind in kinds and entry.intent.name in names:
+                gone = await self.site.journal.intend(replace(entry.intent, action=Action.DELETE))
+                await self.site.journal.done(gone, resource_id=entry.resource_id)
 
 
 def _adopting(intent: Intent) -> Intent:
-    return Intent(
-        intent.instance, intent.owner, intent.generation, intent.provider, Action.ADOPT, intent.kind,
-        intent.name, type=intent.type, location=intent.location, size_gb=intent.size_gb,
-        price=intent.price, parent=intent.parent,
-    )  # fmt: skip
+    return replace(intent, action=Action.ADOPT)
 
 
 def deleting(

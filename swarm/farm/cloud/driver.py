@@ -1,11 +1,11 @@
 """The verbs of a farm on rented servers, over one vendor's API."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from swarm.core.errors import ConfigError, Conflict, InvalidInput, NotFound
+from swarm.core.errors import ConfigError, Conflict, InvalidInput, NotFound, SwarmError
 from swarm.farm.base import (
     Action,
     EntryState,
@@ -18,6 +18,7 @@ from swarm.farm.base import (
     NoCapacity,
     NoPlace,
     NotHealthy,
+    PlaceError,
     PlaceRefused,
     Price,
     Ran,
@@ -99,11 +100,12 @@ class CloudDriver:
                 f"the name {spec.name!r} belongs to {known.owner or 'somebody else'}; choose another"
             )
         try:
-            offers = await self._offers(spec)
+            # One that sits has its server, whatever is sold today.
+            offers = [] if known is not None and known.is_taken else await self._offers(spec)
             seated = await self._seated(spec, offers)
             sitting = await self._settle(seated, spec, secrets)
-        except (NoCapacity, NotHealthy, PlaceRefused):
-            await self._roll_back(spec)
+        except (NoCapacity, NotHealthy, PlaceRefused) as error:
+            await self._rolled_back(spec, error)
             raise
         return self._instance(seated.standing.machine, sitting, seated.seat)
 
@@ -177,9 +179,9 @@ class CloudDriver:
         return fitting
 
     def _room_of(self, sized: Offer | Machine) -> Room:
-        over = Decimal(1) if self._config.seats == "one" else self._config.cpu_overcommit
         name = sized.name if isinstance(sized, Machine) else ""
-        return Room(name, sized.memory_mib - self._config.host_memory_mib, sized.cores * over)
+        of = self._config
+        return Room(name, of.room_mib(sized.memory_mib), of.room_cpus(sized.cores))
 
     async def _seated(self, spec: InstanceSpec, offers: list[Offer]) -> _Seated:
         """Place the seat, in the journal first, and return it with its server running."""
@@ -220,7 +222,32 @@ class CloudDriver:
         sitting = await self._seats.healthy(reach, spec.name, within_s=spec.healthy_within_s)
         if not seated.seat.is_taken:
             await self._site.journal.done(seated.seat.entry, resource_id=sitting.id)
+        # A roll-back that could not be ended began to remove it.
+        if (entry := await self._diary.open_entry(self._ending(seated.seat))) is not None:
+            await self._site.journal.undone(entry, why="it was started again")
         return sitting
+
+    def _ending(self, seat: Seat) -> Intent:
+        return deleting(
+            self.name, Kind.CONTAINER, seat.instance, instance=seat.instance, owner=seat.owner,
+            generation=seat.generation, parent=seat.host,
+        )  # fmt: skip
+
+    async def _rolled_back(self, spec: InstanceSpec, error: SwarmError) -> None:
+        """Roll back; where that cannot be done now, say so with what went wrong first.
+
+        Raises:
+            NoPlace: Something may be left; the same command again goes on from there.
+            PlaceRefused: The same, and again will not help by itself.
+        """
+        try:
+            await self._roll_back(spec)
+        except SwarmError as left:
+            kind = PlaceRefused if isinstance(left, PlaceRefused) else NoPlace
+            raise kind(
+                f"{error}. What was begun could not be ended now: {left}. The same command "
+                f"again goes on, `swarm farm rm {spec.name}` ends it"
+            ) from error
 
     async def _roll_back(self, spec: InstanceSpec) -> None:
         """End what this run made: the seat, and the server if nobody else sits on it."""
@@ -279,25 +306,19 @@ class CloudDriver:
         """Remove an instance from its server, wherever its making stood."""
         await self._keeping.forget(seat)
         standing = await self._hosts.standing(seat.host)
+        intent = self._ending(seat)
         if standing is not None and standing.is_enrolled:
-            intent = deleting(
-                self.name, Kind.CONTAINER, seat.instance, instance=seat.instance, owner=seat.owner,
-                generation=seat.generation, parent=seat.host,
-            )  # fmt: skip
             entry = await self._diary.open_entry(intent) or await self._site.journal.intend(intent)
             try:
                 await self._seats.remove(standing.reach, seat.instance)
-            except NoPlace:
-                # A server nobody else sits on is deleted with everything on it.
+            except PlaceError:
+                # A server nobody else sits on is deleted with everything on it, whether it answers,
+                # refuses our key or shows another one.
                 others = [s for s in await self._all_seats() if s.host == seat.host]
-                if [s.instance for s in others] != [seat.instance]:
+                if [s.instance for s in others] != [seat.instance] or self._config.keep_empty:
                     raise
             await self._site.journal.done(entry, resource_id=seat.entry.resource_id)
         elif seat.is_taken:
-            intent = deleting(
-                self.name, Kind.CONTAINER, seat.instance, instance=seat.instance, owner=seat.owner,
-                generation=seat.generation, parent=seat.host,
-            )  # fmt: skip
             entry = await self._diary.open_entry(intent) or await self._site.journal.intend(intent)
             await self._site.journal.done(entry, resource_id=seat.entry.resource_id)
         if seat.entry.state is EntryState.INTENDED:
@@ -330,6 +351,8 @@ class CloudDriver:
     async def list(self) -> Listing:
         """Return all that carries this farm's label. Raises PlaceError."""
         resources = await self._cloud.resources()
+        if self._config.keep_empty:
+            resources = [replace(each, is_kept=True) for each in resources]
         seats = {seat.instance: seat for seat in await self._all_seats()}
         machines = {machine.name: machine for machine in await self._cloud.machines()}
         instances: dict[str, Instance] = {}

@@ -24,6 +24,7 @@ from swarm.farm.cloud.machines import (
     Cloud,
     Machine,
     MachineState,
+    NoHost,
     Offer,
     SoldOut,
     Wanted,
@@ -32,9 +33,12 @@ from swarm.farm.cloud.machines import (
 )
 from swarm.farm.cloud.packing import Seat
 from swarm.farm.cloud.price_list import price_list
-from swarm.farm.cloud.seats import Seats
+from swarm.farm.cloud.seats import Seats, TokenExpired
 from swarm.farm.cloud.ssh import Reach
 from swarm.farm.cloud.user_data import render
+
+MOST_BROKEN = 3
+"""How many servers that do not run are paid for before it is left to a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +142,39 @@ class Hosts:
         if machine is None:
             machine = await self._make(name, spec, offers)
         elif machine.state is not MachineState.RUNNING or not self._is_enrolled(name):
-            machine = await self._woken(machine, spec, offers)
-        reach = self._reach(machine)
-        await self.seats.enrol(
-            machine, papers_of(self.site.folder, name), reach, within_s=self.config.ready_within_s
-        )
+            machine = await self._woken(machine, spec, offers, holds=holds)
+        else:
+            # The operator may be elsewhere than when it was made.
+            await self.cloud.admit(machine, self.config.ssh_from)
+        try:
+            reach = await self._enrolled(machine)
+        except TokenExpired as error:
+            self.site.say(f"{error}; it is made anew")
+            await self.end(machine)
+            machine = await self._make(name, spec, offers)
+            reach = await self._enrolled(machine)
         return Standing(machine, reach, is_enrolled=True)
 
+    async def _enrolled(self, machine: Machine) -> Reach:
+        reach = self._reach(machine)
+        await self.seats.enrol(
+            machine, papers_of(self.site.folder, machine.name), reach,
+            within_s=self.config.ready_within_s,
+        )  # fmt: skip
+        return reach
+
     async def _woken(
-        self, machine: Machine, spec: InstanceSpec, offers: Sequence[Offer]
+        self, machine: Machine, spec: InstanceSpec, offers: Sequence[Offer], *, holds: Sequence[str]
     ) -> Machine:
         wanted = None if self._is_enrolled(machine.name) else self._wanted(machine.name, spec)
         try:
             return await self.cloud.wake(machine, wanted)
         except Broken as error:
+            if holds:
+                raise PlaceRefused(
+                    f"{error}. It holds {', '.join(holds)}, so it is left as it is: look at the "
+                    "vendor's console, and say the same again"
+                ) from error
             self.site.say(f"{error}; it is made anew")
             await self.end(machine)
             return await self._make(machine.name, spec, offers)
@@ -159,7 +182,10 @@ class Hosts:
     async def _make(self, name: str, spec: InstanceSpec, offers: Sequence[Offer]) -> Machine:
         wanted = self._wanted(name, spec)
         tried: list[str] = []
+        broken: list[str] = []
         for offer in offers:
+            if len(broken) == MOST_BROKEN:
+                break
             if not offer.is_available:
                 tried.append(f"{offer.type} in {offer.location}")
                 continue
@@ -170,12 +196,18 @@ class Hosts:
                 self.site.say(str(gone))
             except Broken as error:
                 self.site.say(f"{error}; it is given back")
+                if not isinstance(error, NoHost):
+                    broken.append(str(error))
                 if (machine := await self.cloud.find(name)) is not None:
                     await self.cloud.end(machine)
             tried.append(f"{offer.type} in {offer.location}")
+        rented = (
+            f"{len(broken)} were made, did not run and were given back, which may be billed as an hour "
+            f"each ({'; '.join(broken)})" if broken else "Nothing was rented"
+        )  # fmt: skip
         raise NoCapacity(
             f"{self.cloud.name} has no server for {spec.name} now; asked for: {', '.join(tried)}. "
-            f"Nothing was rented. Try later, or add to farm.{self.cloud.name}.types and .locations"
+            f"{rented}. Try later, or add to farm.{self.cloud.name}.types and .locations"
         )
 
     def _wanted(self, name: str, spec: InstanceSpec) -> Wanted:

@@ -103,6 +103,10 @@ class Broken(SwarmError):
     """A server that was made will never run; the vendor said so."""
 
 
+class NoHost(Broken):
+    """A server that was made finds nothing to run on: the vendor is sold out after all."""
+
+
 class Taken(SwarmError):
     """Something with that name exists already."""
 
@@ -143,6 +147,9 @@ class Cloud(Protocol):
         Raises:
             Broken: It will not run.
         """
+
+    async def admit(self, machine: Machine, sources: Sequence[str]) -> None:
+        """Let SSH in to a server of ours from these networks, and from no others any more."""
 
     async def end(self, machine: Machine) -> list[Resource]:
         """Delete a server and all that was made for it; return what goes on costing, with prices."""
@@ -187,13 +194,19 @@ def share_of(price: Price, *, memory: Decimal, cpu: Decimal) -> Price:
 
 
 def sums(prices: Sequence[Price | None]) -> Price:
-    """Return what several things of one currency cost together; unknown where one is unknown."""
+    """Return what several things cost together; unknown where one is, or where they cannot be added."""
     known = [price for price in prices if price is not None]
     assert known, "at least the server has a price"
     for price in known:
         if price.hourly is None and price.monthly is None:
             return price
     first = known[0]
+    if kinds := {(each.currency, each.tax) for each in known} - {(first.currency, first.tax)}:
+        parts = " and ".join(sorted(f"{currency} {tax}" for currency, tax in kinds))
+        return Price.unknown(
+            f"the server's price is in {first.currency} {first.tax}, and that of what is made with "
+            f"it in {parts}", first.currency,
+        )  # fmt: skip
     hourly = [price.hourly for price in known if price.hourly is not None]
     monthly = [price.monthly for price in known if price.monthly is not None]
     # A part with one of the two amounts alone leaves the other sum without meaning.

@@ -10,8 +10,8 @@ import json
 import re
 import shlex
 import tarfile
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -33,17 +33,22 @@ from swarm.farm.cloud.keys import Papers
 from swarm.farm.cloud.machines import Machine
 from swarm.farm.cloud.pacing import moment
 from swarm.farm.cloud.ssh import Reach, Shell
-from swarm.farm.specs import SPEC, spec_text
+from swarm.farm.docker.health import LINES, last_word, why_not
+from swarm.farm.specs import SPEC, read_spec, spec_text
 from swarm.farm.watching import WATCH
 
 UID = 10001
 """The image's user; Dockerfile."""
 ENROL = "/usr/local/sbin/swarm-enrol"
 """Put there by the templates in `deployments/`."""
+EXPIRED = 5
+"""The exit code with which it says that its token is too old."""
 FOLDER = "/var/lib/swarm"
 OWNER_NAME = "owner-name"
 SCRATCH = "/tmp:size=256m"  # noqa: S108  # inside a container, whose root cannot be written
 IMAGE_TO_ARRIVE_S = 1800.0
+TO_START_S = 120.0
+"""For one that an early version made, whose own time was not noted."""
 STOP_WAIT_S = 90.0
 """An instance is given 20 s to end by itself."""
 _KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]{60,80}")
@@ -54,14 +59,23 @@ _UNPACK = (
 _OFFICE, _NEXT, _HELPER = "", "--next", "--helper"
 """How the container on trial in an upgrade, and the one that carries a home, end. No instance's name
 has two dashes in a row."""
-_INSPECT = 'ids=$(docker ps -aq --filter "label=farm=$1"); [ -z "$ids" ] || docker inspect $ids'
+# An engine that does not answer must not pass for one that has nothing.
+_INSPECT = (
+    'ids=$(docker ps -aq --filter "label=farm=$1") || exit; [ -z "$ids" ] || docker inspect $ids'
+)
 _REMOVE = (
     'docker rm -f -v "$1" "$1--next" "$1--helper" 2>/dev/null; docker volume rm "$1" 2>/dev/null; '
-    'docker network rm "$1" 2>/dev/null; rm -rf "$2"; '
-    '! docker inspect "$1" >/dev/null 2>&1 && ! docker volume inspect "$1" >/dev/null 2>&1'
+    'docker network rm "$1" 2>/dev/null; '
+    'boxes=$(docker ps -aq --filter "name=^$1(--next|--helper)?\\$") && '
+    'homes=$(docker volume ls -q --filter "name=^$1\\$") || exit; '
+    '[ -z "$boxes$homes" ] || { echo "$1 is still there" >&2; exit 1; }; rm -rf "$2"'
 )
 
 Sleep = Callable[[float], Awaitable[None]]
+
+
+class TokenExpired(NotHealthy):
+    """A server was not enrolled in time, and trusts nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,10 @@ class Sitting:
     """What it was made from; see `specs`. Empty where an early version made it."""
     is_on_trial: bool = False
     """Whether an upgrade has not let it take office yet."""
+    restarts: int = 0
+    """How often it ended by itself and was started again."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """Its state in the engine's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +138,11 @@ class Seats:
             )  # fmt: skip
         self.site.say(f"{machine.name} is up; it is enrolled now")
         token = papers.token.encode() + b"\n"
-        ran = await self.must(reach, [ENROL, "begin"], stdin=token)
+        ran = await self.shell.run(reach, [ENROL, "begin"], stdin=token)
+        if ran.code == EXPIRED:
+            raise TokenExpired(f"{machine.name} takes its one-time token no more")
+        if ran.code != 0:
+            raise failed(reach, f"{ENROL} begin", ran)
         public = ran.stdout.strip()
         if _KEY.fullmatch(public) is None:
             raise NotHealthy(f"{machine.name} answers its enrolment with something that is no key")
@@ -196,20 +218,28 @@ class Seats:
 
     async def well(self, reach: Reach, container: str, *, within_s: float) -> Sitting:
         """Wait until a container is healthy. Raises NotHealthy."""
-        until = self.site.clock.monotonic() + within_s
+        until, restarts = self.site.clock.monotonic() + within_s, None
         while True:
             there = {each.container: each for each in await self.containers(reach)}
             found = there.get(container)
-            if found is not None and await self.is_well(reach, found):
-                return replace(found, state=InstanceState.RUNNING)
-            if self.site.clock.monotonic() >= until:
-                ran = await self.shell.run(reach, ["docker", "logs", "--tail", "50", container])
-                state = found.detail or found.state if found else "gone"
-                raise NotHealthy(
-                    f"{container} on {reach.name} did not get well within {within_s:.0f} s ({state}).",
-                    lines=(ran.stdout + ran.stderr).strip(),
-                )
+            why = None if found is not None else "it is gone"
+            if found is not None:
+                if await self.is_well(reach, found):
+                    return replace(found, state=InstanceState.RUNNING)
+                restarts = found.restarts if restarts is None else restarts
+                why = why_not(found.said, found.restarts - restarts)
+            if why is None and self.site.clock.monotonic() >= until:
+                why = f"it gave no sign of life within {within_s:.0f} s"
+            if why is not None:
+                raise await self._unwell(reach, container, why)
             await self.sleep(self.poll_s)
+
+    async def _unwell(self, reach: Reach, container: str, why: str) -> NotHealthy:
+        ran = await self.shell.run(reach, ["docker", "logs", "--tail", str(LINES), container])
+        lines = "\n".join(filter(None, (ran.stdout.strip(), ran.stderr.strip())))
+        return NotHealthy(
+            f"{container} on {reach.name} did not get well: {why}. {last_word(lines)}", lines=lines
+        )
 
     async def is_well(self, reach: Reach, sitting: Sitting) -> bool:
         """Say whether a container lives: by the engine's word, else by asking inside.
@@ -241,8 +271,12 @@ class Seats:
         return next((each for each in await self.look(reach) if each.instance == name), None)
 
     async def start(self, reach: Reach, name: str) -> None:
-        """Start it."""
+        """Start it, and wait until it is well. Raises NotHealthy."""
         await self.must(reach, ["docker", "start", self.container(name)])
+        found = await self.find(reach, name)
+        spec = read_spec(found.spec)[0] if found is not None and found.spec else None
+        within_s = TO_START_S if spec is None else spec.healthy_within_s
+        await self.healthy(reach, name, within_s=within_s)
 
     async def stop(self, reach: Reach, name: str) -> None:
         """Stop it; its home stays."""
@@ -340,6 +374,11 @@ def is_in_registry(image: str) -> bool:
 def failed(reach: Reach, what: str, ran: Ran) -> PlaceError:
     """Say that a command on a server failed."""
     said = (ran.stderr or ran.stdout).strip()
+    if "cannot connect to the docker daemon" in said.lower():
+        return NoPlace(
+            f"Docker on {reach.name} does not answer: start it there (`systemctl start docker`), and "
+            "run the command again; it goes on where it stopped"
+        )
     return PlaceError(f"{what} on {reach.name} failed: {shorten(said, 300) or f'code {ran.code}'}")
 
 
@@ -363,7 +402,7 @@ def _sitting(found: Any) -> Sitting:
         labels.get(INSTANCE, ""), labels.get(OWNER_NAME) or labels.get(OWNER, ""),
         labels.get("generation", ""), found["Config"]["Image"], found["Image"], found["Id"], where,
         since, detail, name, _check_of(found["Config"]), labels.get(SPEC, ""),
-        name.endswith(_NEXT),
+        name.endswith(_NEXT), int(found.get("RestartCount") or 0), state,
     )  # fmt: skip
 
 

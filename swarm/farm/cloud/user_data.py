@@ -72,5 +72,10 @@ def render(vendor: str, *, host: str, papers: Papers, public_key: str) -> str:
 
 
 def _plain(value: str) -> str:
-    assert _PLAIN.fullmatch(value), "made by this farm, or checked when it was read"
+    """Return a value that stays on its line. Raises ConfigError: an operator's key may hold anything."""
+    if _PLAIN.fullmatch(value) is None:
+        raise ConfigError(
+            f"{value[:40]!r} cannot be told to a server: a host's name, or a public key as "
+            "ssh-keygen writes it, has letters, digits and a few signs on one line"
+        )
     return value

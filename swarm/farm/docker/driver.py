@@ -7,6 +7,7 @@ from pathlib import Path
 from swarm.core.errors import Conflict, InvalidInput, NotFound
 from swarm.core.money import CostStatus
 from swarm.farm.base import (
+    Action,
     Instance,
     InstanceSpec,
     Listing,
@@ -53,13 +54,17 @@ class DockerDriver:
         """Return the seat's part of the machine's price, by the processors and memory it may take.
 
         Raises:
-            InvalidInput: The machine is not that large.
+            InvalidInput: The machine is not that large, or no instance is that small.
         """
         config = self._config
         cpus, memory_mib = await self._machine()
         if spec.memory_mib > memory_mib:
             raise InvalidInput(
                 f"an instance of {spec.memory_mib} MiB does not fit: the machine has {memory_mib:.0f}"
+            )
+        if spec.cpus > cpus:
+            raise InvalidInput(
+                f"an instance of {spec.cpus} processors does not fit: the machine has {cpus}"
             )
         if config.price_month is None:
             return Price.unknown(
@@ -79,6 +84,7 @@ class DockerDriver:
         """Create and start it and wait until it is healthy; see `base.Driver.create`."""
         check_name(spec.name)
         words.check_secrets(secrets)
+        self._making.check_port(spec)
         things = await look(self._client, self._site, spec.name)
         _refuse_others(spec, things)
         found = seats(things, spec.name)
@@ -89,7 +95,8 @@ class DockerDriver:
         try:
             await self._make(spec, secrets)
         except (NotHealthy, InvalidInput, PlaceRefused, NotFound):
-            self._site.say("it did not work: taking back what was made")
+            if await look(self._client, self._site, spec.name):
+                self._site.say("it did not work: taking back what was made")
             await self.destroy(spec.name, generation=spec.generation)
             raise
         return await self._instance(spec.name)
@@ -118,6 +125,8 @@ class DockerDriver:
         seat = await self._seat(name)
         if not seat.is_running:
             await self._upgrading.start(seat)
+        else:
+            await self._making.close_switch(seat, Action.START)
 
     async def stop(self, name: str) -> None:
         """Stop it, keeping its data. Raises NotFound."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarm.core.errors import NotFound
+from swarm.core.text import shorten
 from swarm.farm.base import NotHealthy, Secrets, Site
 from swarm.farm.docker.client import DockerClient
 from swarm.farm.docker.words import Image
@@ -16,6 +17,7 @@ PAUSE_S = 0.2
 MOST_RESTARTS = 2
 """A seat that ended by itself so often does not get well by waiting."""
 LINES = 15
+_SHOWN = 300
 
 
 async def until_well(
@@ -36,7 +38,7 @@ async def until_well(
             raise NotFound(f"The container {seat} is gone.")
         count = int(found[0].get("RestartCount") or 0)
         restarts = count if restarts is None else restarts
-        why = _why_not(found[0]["State"], count - restarts)
+        why = why_not(found[0]["State"], count - restarts)
         if why is None and await _is_well(client, seat, image):
             return
         took_s = site.clock.monotonic() - began
@@ -47,7 +49,7 @@ async def until_well(
         await asyncio.sleep(PAUSE_S)
 
 
-def _why_not(state: Mapping[str, Any], restarts: int) -> str | None:
+def why_not(state: Mapping[str, Any], restarts: int) -> str | None:
     """Say why waiting is useless; None where it is not."""
     if state.get("OOMKilled"):
         return "it ran out of memory: give it more with --memory"
@@ -69,8 +71,13 @@ async def _is_well(client: DockerClient, seat: str, image: Image) -> bool:
 async def _unwell(client: DockerClient, seat: str, why: str, secrets: Secrets) -> NotHealthy:
     ran = await client.run("logs", "--tail", str(LINES), seat)
     lines = without(secrets, "\n".join(filter(None, (ran.stdout.strip(), ran.stderr.strip()))))
-    last = lines.strip().splitlines()[-1] if lines.strip() else "nothing"
-    return NotHealthy(f"It did not get well: {why}. It said last: {last}", lines=lines)
+    return NotHealthy(f"It did not get well: {why}. {last_word(lines)}", lines=lines)
+
+
+def last_word(lines: str) -> str:
+    """Quote the last line of what an instance wrote, as a sentence."""
+    last = lines.strip().splitlines()[-1] if lines.strip() else ""
+    return f"It said last: “{shorten(last, _SHOWN)}”." if last else "It said nothing."
 
 
 def without(secrets: Secrets, text: str) -> str:

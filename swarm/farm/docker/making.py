@@ -30,6 +30,7 @@ from swarm.farm.steps import Made, Steps
 PULL_S = 900.0
 MOST_PORTS = 3
 PROVIDER = "docker"
+_LAST_PORT = 65535
 
 
 class Making:
@@ -152,7 +153,16 @@ class Making:
 
         if thing.part == words.HELPER:
             return await call()
-        await self.steps.switch(self._intent_of(thing, Action.DELETE), thing.id, call)
+        if (opened := await self._opened(thing.instance, thing.name)) is not None:
+            if not thing.was_started:
+                # It never ran, so nothing of it is billed: neither its making nor its end.
+                await call()
+                await self._site.journal.undone(opened, why="taken back before it ran")
+                return None
+            # An end without a beginning would be no bill.
+            began_at = moment(thing.state.get("StartedAt"))
+            await self._site.journal.done(opened, resource_id=thing.id, at=began_at)
+        return await self.steps.switch(self._intent_of(thing, Action.DELETE), thing.id, call)
 
     async def switch(
         self, seat: Thing, action: Action, call: Callable[[], Awaitable[object]]
@@ -160,16 +170,50 @@ class Making:
         """Start or stop a seat."""
         await self.steps.switch(self._intent_of(seat, action), seat.id, call)
 
+    async def close_switch(self, seat: Thing, action: Action) -> None:
+        """Note on the books that a seat is as it was to be, where a run died before it could."""
+        key = "StartedAt" if action is Action.START else "FinishedAt"
+        for entry in await self._site.journal.entries(
+            provider=PROVIDER, instance=seat.instance, only_open=True
+        ):
+            if entry.intent.name == seat.name and entry.intent.action is action:
+                at = moment(seat.state.get(key))
+                await self._site.journal.done(entry, resource_id=seat.id, at=at)
+
     async def is_open(self, instance: str, name: str) -> bool:
         """Say whether a thing's making has begun and its end is not on the books."""
+        return await self._opened(instance, name) is not None
+
+    async def _opened(self, instance: str, name: str) -> Entry | None:
+        """Return the entry of a making whose end is not on the books."""
         entries = await self._site.journal.entries(
             provider=PROVIDER, instance=instance, only_open=True
         )
         making = (Action.CREATE, Action.ADOPT)
-        return any(
-            e.state is EntryState.INTENDED and e.intent.name == name and e.intent.action in making
-            for e in entries
-        )
+        return next(
+            (
+                e for e in entries
+                if e.state is EntryState.INTENDED and e.intent.name == name
+                and e.intent.action in making
+            ),
+            None,
+        )  # fmt: skip
+
+    def check_port(self, spec: InstanceSpec) -> None:
+        """Refuse a port that could never be heard.
+
+        Raises:
+            InvalidInput: It is none, or no port of instances is published here.
+        """
+        if spec.port is None:
+            return
+        if not 1 <= spec.port <= _LAST_PORT:
+            raise InvalidInput(f"--port {spec.port}: a port is a number from 1 to {_LAST_PORT}")
+        if self._config.publish is None:
+            raise InvalidInput(
+                "no port of an instance is heard here, so --port has nothing to lead to: set "
+                "SWARM_FARM__DOCKER__PUBLISH to the port inside, or leave --port out"
+            )
 
     def _with_port(self, spec: InstanceSpec) -> InstanceSpec:
         """Choose a port that stays the same over restarts.

@@ -44,6 +44,8 @@ class Upgrading:
                 seat, Action.STOP,
                 lambda: self._client.do("stop", seat.name, timeout_s=STOP_TIMEOUT_S),
             )  # fmt: skip
+        else:
+            await self._making.close_switch(seat, Action.STOP)
 
     async def upgrade(self, name: str, image: str, *, generation: str, within_s: float) -> None:
         """Run another image on the same home; the old one runs again where the new gets not well.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from swarm.farm.base import (
     GENERATION,
@@ -25,7 +25,7 @@ from swarm.farm.cloud.machines import (
     Broken,
     Found,
     Machine,
-    MachineState,
+    NoHost,
     Offer,
     SoldOut,
     Wanted,
@@ -34,12 +34,15 @@ from swarm.farm.cloud.machines import (
 from swarm.farm.hetzner.reading import HetznerReading, found_of, place_of
 
 if TYPE_CHECKING:
+    from hcloud.actions import BoundAction
+    from hcloud.firewalls import FirewallRule
     from hcloud.servers import BoundServer
 
-T = TypeVar("T")
 SSH_PORT = "22"
-_STATES = {"running": MachineState.RUNNING, "off": MachineState.OFF}
-_HOURS = Decimal(730)
+MADE, STARTED = "create_server", "start_server"
+"""The vendor's words for what a server goes through until it runs."""
+STARTS = 3
+"""How often a server that stays off is switched on, before it is taken for broken."""
 
 
 class HetznerCloud(HetznerReading):
@@ -51,7 +54,7 @@ class HetznerCloud(HetznerReading):
         wall = await self._wall(wanted)
         intent = self._intent(
             Kind.SERVER, wanted.name, wanted, type=offer.type, location=offer.location,
-            price=offer.price,
+            price=offer.price, size=offer,
         )  # fmt: skip
 
         async def look() -> Found | None:
@@ -101,19 +104,25 @@ class HetznerCloud(HetznerReading):
     async def _running(self, number: int, name: str, wanted: Wanted | None) -> BoundServer:
         """Wait until a server runs; one that stands still is switched on. Raises Broken."""
         until = self._site.clock.monotonic() + self._config.ready_within_s
+        starts = 0
         while True:
             server = await self._do(lambda: self._client.servers.get_by_id(number))
             if server.status == "running":
                 await self._diary.settle(Action.START, Kind.SERVER, name, str(number))
                 return server
             actions = await self._do(server.get_actions)
-            failed = [action for action in actions if action.status == "error"]
-            busy = any(action.status == "running" for action in actions)
-            if failed and not busy and server.status != "off":
-                said = failed[-1].error
+            is_busy = any(action.status == "running" for action in actions)
+            is_still = server.status == "off" and not is_busy
+            # Its state follows the end of a start by a moment.
+            failed = None if is_busy or server.status == "starting" else _failed(actions)
+            if failed is not None and (not is_still or starts >= STARTS or failed.command == MADE):
+                said = failed.error
                 why = said["message"] if said else "no reason given"
-                raise Broken(f"{name}: {failed[-1].command} failed at hetzner: {why}")
-            if server.status == "off" and not busy:
+                raise Broken(f"{name}: {failed.command} failed at hetzner: {why}")
+            if is_still and starts >= STARTS:
+                raise Broken(f"{name} was switched on {starts} times at hetzner and is off")
+            if is_still:
+                starts += 1
                 await self._power_on(server, wanted)
             if self._site.clock.monotonic() >= until:
                 raise Broken(
@@ -129,7 +138,11 @@ class HetznerCloud(HetznerReading):
             Action.START, Kind.SERVER, str(server.name),
         )  # fmt: skip
         entry = await self._diary.open_entry(intent) or await self._site.journal.intend(intent)
-        await self._do(server.power_on)
+        try:
+            await self._do(server.power_on)
+        except SoldOut as refused:
+            await self._site.journal.undone(entry, why=str(refused))
+            raise NoHost(f"{server.name} does not start: {refused}") from refused
         await self._site.journal.done(entry, resource_id=str(server.id))
 
     async def _note_address(self, server: BoundServer, wanted: Wanted) -> None:
@@ -174,32 +187,17 @@ class HetznerCloud(HetznerReading):
 
     async def _wall(self, wanted: Wanted) -> int:
         """Return the id of the firewall: nothing comes in but SSH from the operator."""
-        from hcloud.firewalls import FirewallRule
-
-        name = f"swarm-{self._site.farm}"
-        sources = sorted(wanted.sources)
-        rules = [
-            FirewallRule("in", "tcp", sources, port=SSH_PORT, description="SSH from the operator")
-        ]  # fmt: skip
-        labels = self._shared_labels(wanted)
+        name, labels = self._wall_name, self._shared_labels(wanted)
 
         async def look() -> Found | None:
-            wall = await self._do(lambda: self._client.firewalls.get_by_name(name))
-            if wall is None:
-                return None
-            now = [
-                (rule.direction, rule.port, sorted(rule.source_ips)) for rule in wall.rules or []
-            ]
-            if is_ours(wall.labels or {}, self._site) and now != [("in", SSH_PORT, sources)]:
-                await self._do(lambda: wall.set_rules(rules))
-            return found_of(wall)
+            return await self._let_in(wanted.sources)
 
         async def make() -> Found:
             return await self._do(
                 lambda: found_of(
                     self._client.firewalls.create(
                         name,
-                        rules=rules,
+                        rules=_rules(wanted.sources),
                         labels=labels,  # type: ignore[arg-type]  # a mistake of theirs
                     ).firewall
                 )
@@ -210,13 +208,39 @@ class HetznerCloud(HetznerReading):
         )  # fmt: skip
         return int(found.id)
 
+    @property
+    def _wall_name(self) -> str:
+        return f"swarm-{self._site.farm}"
+
+    async def admit(self, machine: Machine, sources: Sequence[str]) -> None:
+        """Let SSH in from these networks alone; the farm's servers have one firewall."""
+        await self._let_in(sources)
+
+    async def _let_in(self, sources: Sequence[str]) -> Found | None:
+        """Return the firewall, if it is there; ours lets SSH in from these networks alone."""
+
+        def let_in() -> Found | None:
+            wall = self._client.firewalls.get_by_name(self._wall_name)
+            if wall is None:
+                return None
+            now = [
+                (r.direction, r.protocol, r.port, sorted(r.source_ips)) for r in wall.rules or []
+            ]
+            wanted = [("in", "tcp", SSH_PORT, sorted(sources))]
+            if is_ours(wall.labels or {}, self._site) and now != wanted:
+                for action in wall.set_rules(_rules(sources)):
+                    action.wait_until_finished()
+            return found_of(wall)
+
+        return await self._do(let_in)
+
     async def wake(self, machine: Machine, wanted: Wanted | None) -> Machine:
         """Wait for what a dead run began, switch on what is off. Raises Broken."""
         if wanted is not None:
             await self._diary.take(
                 self._intent(
                     Kind.SERVER, machine.name, wanted, type=machine.type, location=machine.location,
-                    price=machine.price,
+                    price=machine.price, size=machine,
                 ),
                 Found(machine.id, machine.name, machine.labels, machine.created_at),
             )  # fmt: skip
@@ -242,7 +266,7 @@ class HetznerCloud(HetznerReading):
         def delete() -> None:
             server = self._client.servers.get_by_name(machine.name)
             if server is not None and str(server.id) == machine.id:
-                server.delete().wait_until_finished()
+                _unless_gone(lambda: server.delete().wait_until_finished())
 
         intent = deleting(
             self.name, Kind.SERVER, machine.name, instance=labels.get(INSTANCE, ""),
@@ -261,10 +285,11 @@ class HetznerCloud(HetznerReading):
 
         def delete() -> None:
             found = next((each for each in vendor.get_all() if str(each.id) == resource.id), None)
-            if found is not None:
-                if resource.kind is Kind.VOLUME and found.server is not None:
-                    found.detach().wait_until_finished()
-                found.delete()
+            if found is None:
+                return
+            if resource.kind is Kind.VOLUME and found.server is not None:
+                found.detach().wait_until_finished()
+            _unless_gone(found.delete)
 
         intent = deleting(
             self.name, resource.kind, resource.name, instance=resource.instance,
@@ -302,3 +327,31 @@ class HetznerCloud(HetznerReading):
             return [replace(each, generation="") for each in found]
 
         return await self._do(read)
+
+
+def _rules(sources: Sequence[str]) -> list[FirewallRule]:
+    from hcloud.firewalls import FirewallRule
+
+    about = "SSH from the operator"
+    return [FirewallRule("in", "tcp", sorted(sources), port=SSH_PORT, description=about)]
+
+
+def _unless_gone(delete: Callable[[], object]) -> None:
+    """Delete something; the vendor may have been first, as with an address and its server."""
+    from hcloud import APIException
+
+    try:
+        delete()
+    except APIException as error:
+        if error.code != "not_found":
+            raise
+
+
+def _failed(actions: list[BoundAction]) -> BoundAction | None:
+    """Return the last thing that was to bring a server up, where that failed.
+
+    What else failed in a server's life, or failed before it was tried again, says nothing of today.
+    """
+    mine = [each for each in actions if each.command in (MADE, STARTED)]
+    last = max(mine, key=lambda each: each.id or 0, default=None)
+    return last if last is not None and last.status == "error" else None

@@ -1,6 +1,8 @@
 """The settings of the driver `hetzner`."""
 
-from pydantic import SecretStr
+from typing import Self
+
+from pydantic import SecretStr, model_validator
 
 from swarm.farm.cloud.config import CloudConfig
 
@@ -15,3 +17,12 @@ class HetznerConfig(CloudConfig):
     """The system image of a server; the cloud-init template is made for Debian."""
     ipv4: bool = True
     """Whether a server has an IPv4 address, which costs; without one it is reached by IPv6 alone."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if not self.ipv4 and self.ssh_from and not self.lets_in(6):
+            raise ValueError(
+                "without ipv4 a server is reached by IPv6 alone: name your IPv6 network in ssh_from, "
+                "such as 2001:db8::/64, or leave ipv4 on"
+            )
+        return self

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from hcloud.servers import BoundServer
 
 T = TypeVar("T")
-SSH_PORT = "22"
 _STATES = {"running": MachineState.RUNNING, "off": MachineState.OFF}
 _HOURS = Decimal(730)
 
@@ -65,6 +64,8 @@ class HetznerReading:
         self._addresses: dict[str, Price] = {}
         """The price of an IPv4 address by location, as read last."""
         self._volume_gb: Price | None = None
+        self._currency = ""
+        """In which the project is billed, as read last."""
 
     async def offers(self) -> list[Offer]:
         """Return what is for sale, with prices of now; what is no longer sold is left out."""
@@ -74,7 +75,8 @@ class HetznerReading:
         client = self._client
         countries = {each.name: each.country for each in client.locations.get_all()}
         pricing = client.request("GET", "/pricing")["pricing"]
-        currency, today = pricing["currency"], self._site.clock.now().date()
+        currency, today = str(pricing["currency"]), self._site.clock.now().date()
+        self._currency = currency
         source = f"{self._config.api_endpoint}/pricing"
 
         def price(hourly: Any, monthly: Any) -> Price:
@@ -93,22 +95,36 @@ class HetznerReading:
             sold = {place.location.name: place for place in kind.locations or []}
             for row in kind.prices or []:
                 place = sold.get(row["location"])
-                if place is None or _is_over(place.deprecation, self._site.clock.now()):
+                # Where the API says no places, a price in one means that it is sold there.
+                is_unsaid = kind.locations is None
+                # The client's public name of this warns that it is on its way out.
+                ends = place.deprecation if place else kind.data_model._deprecation
+                if (place is None and not is_unsaid) or _is_over(ends, self._site.clock.now()):
                     continue
                 found.append(
                     Offer(
                         str(kind.name), row["location"], countries.get(row["location"]) or "",
                         int(kind.cores or 0), int(Decimal(str(kind.memory)) * 1024),
                         str(kind.architecture), price(row["price_hourly"], row["price_monthly"]),
-                        is_available=place.available is not False,
+                        is_available=place is None or place.available is not False,
                     )
                 )  # fmt: skip
         return found
 
     def extras(self, offer: Offer) -> list[Price]:
         """Return the price of the address."""
+        return [self._address_price(offer.location)] if self._config.ipv4 else []
+
+    def _address_price(self, location: str) -> Price:
+        """Return the price of an address, from the dated list where the API says none."""
         listed = price_list(self.name).extras["ipv4"]
-        return [self._addresses.get(offer.location, listed)] if self._config.ipv4 else []
+        if (found := self._addresses.get(location)) is not None:
+            return found
+        if self._currency in ("", listed.currency):
+            return listed
+        return Price.unknown(
+            f"hetzner says no price of an address in {location}", self._currency
+        )  # fmt: skip
 
     async def find(self, name: str) -> Machine | None:
         """Return the server of that name, whoever made it."""
@@ -125,7 +141,7 @@ class HetznerReading:
         return await self._do(self._read_resources)
 
     def _read_resources(self) -> list[Resource]:
-        if not self._addresses:
+        if not self._currency:
             self._read_offers()
         servers = self._client.servers.get_all(label_selector=self._ours)
         numbers = {server.id for server in servers}
@@ -157,7 +173,7 @@ class HetznerReading:
         """Return an address; one that comes and goes with a server has that server's labels."""
         place = str(address.location.name) if address.location else ""
         found = _resource(
-            Kind.IPV4, address, location=place, price=self._addresses.get(place),
+            Kind.IPV4, address, location=place, price=self._address_price(place),
             parent=str(address.assignee_id) if address.assignee_id is not None else None,
         )  # fmt: skip
         if server is None:
@@ -220,18 +236,24 @@ class HetznerReading:
         kind, place = server.server_type, place_of(server)
         prices = {row["location"]: row for row in (kind.prices if kind else None) or []}
         row = prices.get(place)
-        price = (
-            Price(
-                Decimal(row["price_hourly"]["net"]), Decimal(row["price_monthly"]["net"]), "EUR",
-                source=f"{self._config.api_endpoint}/servers", read=self._site.clock.now().date(),
+        if row is None:
+            price = Price.unknown(
+                f"hetzner says no price of {kind.name if kind else 'it'} in {place}"
             )
-            if row
-            else Price.unknown(f"hetzner says no price of {kind.name if kind else 'it'} in {place}")
-        )  # fmt: skip
+        elif not self._currency:
+            # A server says its price without saying of what; `resources` has read that.
+            price = Price.unknown("the project's currency was not read")
+        else:
+            price = Price(
+                Decimal(row["price_hourly"]["net"]), Decimal(row["price_monthly"]["net"]),
+                self._currency, source=f"{self._config.api_endpoint}/servers",
+                read=self._site.clock.now().date(),
+            )  # fmt: skip
         return Machine(
             str(server.id), str(server.name), server.labels or {},
             _STATES.get(str(server.status), MachineState.STARTING), str(kind.name) if kind else "",
-            place, _address(server), server.created, int(kind.cores or 0) if kind else 0,
+            place, _address(server, by_ipv4=self._config.lets_in(4) or not self._config.ssh_from),
+            server.created, int(kind.cores or 0) if kind else 0,
             int(Decimal(str(kind.memory)) * 1024) if kind else 0, price,
         )  # fmt: skip
 
@@ -243,17 +265,19 @@ class HetznerReading:
 
     def _intent(
         self, kind: Kind, name: str, wanted: Wanted, *, location: str, type: str | None = None,
-        price: Price | None = None, parent: str | None = None,
+        price: Price | None = None, parent: str | None = None, size: Offer | Machine | None = None,
     ) -> Intent:  # fmt: skip
         return Intent(
             wanted.instance, wanted.owner, wanted.generation, self.name, Action.CREATE, kind, name,
             type=type, location=location, price=price, parent=parent,
+            cpus=self._config.room_cpus(size.cores) if size is not None else None,
+            memory_mib=self._config.room_mib(size.memory_mib) if size is not None else None,
         )  # fmt: skip
 
     def _address_intent(self, wanted: Wanted, location: str) -> Intent:
         return self._intent(
             Kind.IPV4, f"{wanted.name}-ipv4", wanted, location=location,
-            price=self._addresses.get(location), parent=wanted.name,
+            price=self._address_price(location), parent=wanted.name,
         )  # fmt: skip
 
 
@@ -270,9 +294,10 @@ def _resource(kind: Kind, thing: Any, **more: Any) -> Resource:
     )  # fmt: skip
 
 
-def _address(server: BoundServer) -> str:
+def _address(server: BoundServer, *, by_ipv4: bool) -> str:
+    """Return where a server is reached; by IPv6 where the operator is let in by that alone."""
     net = server.public_net
-    if net is not None and net.ipv4 is not None:
+    if net is not None and net.ipv4 is not None and (by_ipv4 or net.ipv6 is None):
         return str(net.ipv4.ip)
     if net is not None and net.ipv6 is not None:
         # The network is the server's; its image takes the first address in it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hcloud import APIException
 from hcloud.actions import ActionException
 from requests.exceptions import RequestException
@@ -14,6 +16,8 @@ _SOLD_OUT = {"resource_unavailable", "placement_error", "no_space_left_in_locati
 """412, and what an action may end with."""
 _NOT_SOLD = ("unsupported location", "deprecated", "server type")
 """Words of a 422 about a type that is not sold, or not there: types retire."""
+_ABOUT = {"server_type", "location"}
+"""The fields that such a 422 names."""
 _RIGHTS = {
     "unauthorized": "the token is not valid; make a new one in the project's security page and set "
     "farm.hetzner.token",
@@ -36,16 +40,29 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, ActionException):
         return Broken(f"hetzner: {error}")
     if isinstance(error, APIException):
-        return _api(error.code, error.message)
+        return _api(error.code, error.message, error.details)
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
+        # It may have been worked: what is there is looked at.
+        return Lost(
+            "hetzner's answer cannot be read: another version of its API, or something in between; "
+            "say the same again later"
+        )
     return error
 
 
-def _api(code: int | str, message: str) -> Exception:
+def _is_not_sold(message: str, details: Any) -> bool:
+    fields = details.get("fields") if isinstance(details, dict) else None
+    names = {each.get("name") for each in fields or () if isinstance(each, dict)}
+    plain = message.casefold().replace("_", " ")
+    return bool(names & _ABOUT) or any(word in plain for word in _NOT_SOLD)
+
+
+def _api(code: int | str, message: str, details: Any) -> Exception:
     if code in _SOLD_OUT:
         return SoldOut(f"hetzner has none now: {message} ({code})")
     if code == "uniqueness_error":
         return Taken(f"hetzner: {message}")
-    if code == "invalid_input" and any(word in message for word in _NOT_SOLD):
+    if code == "invalid_input" and _is_not_sold(message, details):
         return SoldOut(f"hetzner does not sell it there: {message}")
     if code in _RIGHTS:
         return PlaceRefused(f"hetzner: {_RIGHTS[str(code)]} ({message})")

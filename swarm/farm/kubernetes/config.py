@@ -14,7 +14,7 @@ class KubernetesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    namespace: str = Field(default="swarm", pattern=r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+    namespace: str = Field(default="swarm", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
     flavor: Literal["statefulset", "sandbox"] = "statefulset"
     """`sandbox` is the resource of kubernetes-sigs/agent-sandbox, which must be installed there."""
     storage_gib: int = Field(default=5, ge=1)

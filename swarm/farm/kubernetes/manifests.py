@@ -1,7 +1,7 @@
 """The files of one instance, as documents."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 import yaml
@@ -29,6 +29,7 @@ HEALTHY = ("/usr/local/bin/python3", "-I", "-S", "/opt/swarm/healthy.py")
 SECRETS_AT = "/run/secrets/swarm"
 SCRATCH_MIB = 256
 STOP_S = 30
+LISTEN = "SWARM_MONITORING__LISTEN"
 _EXPECTED = "swarm/expected-keys"
 
 
@@ -152,6 +153,8 @@ def _stateful_set(
             "volumeClaimTemplates": [
                 # It cannot be changed later, so nothing is in it that may change.
                 {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
                     "metadata": {"name": "home", "labels": _selected(spec, labels)},
                     "spec": _storage(config),
                 }
@@ -229,7 +232,10 @@ def _pod(spec: InstanceSpec, config: KubernetesConfig, secrets: Secrets) -> Docu
 
 
 def _container(spec: InstanceSpec, config: KubernetesConfig, secrets: Secrets) -> Document:
-    variables = {**spec.environment, **{f"{key}_FILE": f"{SECRETS_AT}/{key}" for key in secrets}}
+    # Nothing listens unless it is told to; who may come is the NetworkPolicy's to say.
+    heard = {} if config.port is None else {LISTEN: f"0.0.0.0:{config.port}"}
+    files = {f"{key}_FILE": f"{SECRETS_AT}/{key}" for key in secrets}
+    variables = {**heard, **spec.environment, **files}
     check = {"exec": {"command": list(HEALTHY)}, "timeoutSeconds": 5, "periodSeconds": 30}
     mounts: list[Document] = [
         {"name": "home", "mountPath": "/data"},
@@ -268,7 +274,8 @@ def _resources(spec: InstanceSpec) -> Document:
 
 
 def _cpu(cpus: Decimal) -> str:
-    return f"{int((cpus * 1000).to_integral_value())}m"
+    # A limit of nothing would be none at all.
+    return f"{max(int((cpus * 1000).to_integral_value(ROUND_CEILING)), 1)}m"
 
 
 def _image(image: str) -> str:
@@ -277,6 +284,8 @@ def _image(image: str) -> str:
             f"{image} is an image of this machine alone; name one that the cluster can pull, such "
             "as registry.example.com/swarm@sha256:…"
         )
+    if not image or image != "".join(image.split()):
+        raise InvalidInput(f"{image!r} is no image's name: it has blanks, or is empty")
     return image
 
 

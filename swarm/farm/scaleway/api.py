@@ -20,6 +20,10 @@ from swarm.farm.scaleway.config import ScalewayConfig
 
 T = TypeVar("T")
 A_PAGE = 100
+UNREADABLE = (
+    "scaleway's answer cannot be read: another version of its API, or something in between; say the "
+    "same again later"
+)
 _SOLD_OUT = ("out_of_stock", "resource_expired")
 _RIGHTS = {
     "denied_authentication": "the API key is not valid; make one in the console and set "
@@ -31,7 +35,7 @@ _RIGHTS = {
 }  # fmt: skip
 
 
-class Missing(Exception):
+class Missing(SwarmError):
     """The thing asked for is not there."""
 
 
@@ -113,6 +117,13 @@ def all_of(read: Callable[[int], list[T]]) -> list[T]:
         page += 1
 
 
+def given(thing: T | None) -> T:
+    """Return what an answer must hold. Raises Lost: it may have been made, and does not say so."""
+    if thing is None:
+        raise Lost(UNREADABLE)
+    return thing
+
+
 def translated(error: Exception) -> Exception:
     """Return the farm's error for one of the client's; what is neither comes back as it is."""
     if isinstance(error, SwarmError | Missing):
@@ -124,6 +135,8 @@ def translated(error: Exception) -> Exception:
         )
     if isinstance(error, ScalewayException):
         return _refusal(error.response)
+    if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
+        return Lost(UNREADABLE)
     return error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -24,12 +24,22 @@ from swarm.farm.base import (
     labels_of,
 )
 from swarm.farm.cloud.diary import deleting
-from swarm.farm.cloud.machines import Broken, Found, Machine, MachineState, Offer, SoldOut, Wanted
+from swarm.farm.cloud.machines import (
+    Broken,
+    Found,
+    Machine,
+    MachineState,
+    NoHost,
+    Offer,
+    SoldOut,
+    Wanted,
+)
 from swarm.farm.cloud.price_list import price_list
 from swarm.farm.scaleway.api import (
     A_PAGE,
     Missing,
     all_of,
+    given,
 )
 from swarm.farm.scaleway.reading import ScalewayReading, found_of, labels_in
 
@@ -77,6 +87,12 @@ class ScalewayCloud(ScalewayReading):
                 await self.remove(spare)
         return await self._finish(server, wanted)
 
+    async def admit(self, machine: Machine, sources: Sequence[str]) -> None:
+        """Let SSH in from these networks alone, in the zone of a server of ours."""
+        for group in await self._groups():
+            if group.location == machine.location:
+                await self._do(self._set_rules, group.id, machine.location, sorted(sources))
+
     async def wake(self, machine: Machine, wanted: Wanted | None) -> Machine:
         """Finish what a dead run began, switch on what is off. Raises Broken."""
         server = await self._do(self._get, machine)
@@ -86,7 +102,7 @@ class ScalewayCloud(ScalewayReading):
             await self._diary.take(
                 self._intent(
                     Kind.SERVER, machine.name, wanted, type=machine.type, location=machine.location,
-                    price=machine.price,
+                    price=machine.price, size=machine,
                 ),
                 Found(machine.id, machine.name, machine.labels, machine.created_at),
             )  # fmt: skip
@@ -150,8 +166,8 @@ class ScalewayCloud(ScalewayReading):
                 inbound_default_policy=SecurityGroupPolicy.DROP,
                 outbound_default_policy=SecurityGroupPolicy.ACCEPT, enable_default_security=True,
             ).security_group  # fmt: skip
-            assert made is not None, "a created group comes back"
-            return Found(made.id, made.name, labels_in(made.tags), made.creation_date)
+            group = given(made)
+            return Found(group.id, group.name, labels_in(group.tags), group.creation_date)
 
         # Each zone has its own group; the journal tells them apart by name.
         intent = replace(self._shared(Kind.FIREWALL, f"{name}-{zone}", wanted), location=zone)
@@ -199,8 +215,8 @@ class ScalewayCloud(ScalewayReading):
             made = self._instances.create_ip(
                 zone=zone, project=self._config.project, tags=tags, type_=IpType.ROUTED_IPV4
             ).ip
-            assert made is not None, "a created address comes back"
-            return Found(made.id, name, labels_in(made.tags))
+            address = given(made)
+            return Found(address.id, name, labels_in(address.tags))
 
         found = await self._only(
             self._address_intent(wanted, zone), lambda: self._addresses_of(name, zone), make,
@@ -227,8 +243,7 @@ class ScalewayCloud(ScalewayReading):
                 },
                 project=self._config.project, tags=tags, security_group=group,
             ).server  # fmt: skip
-            assert made is not None, "a created server comes back"
-            return found_of(made)
+            return found_of(given(made))
 
         async def make() -> Found:
             # The same call makes the disk, which is billed by itself.
@@ -240,15 +255,16 @@ class ScalewayCloud(ScalewayReading):
                 raise
 
         intent = self._intent(
-            Kind.SERVER, wanted.name, wanted, type=offer.type, location=zone, price=offer.price
-        )
+            Kind.SERVER, wanted.name, wanted, type=offer.type, location=zone, price=offer.price,
+            size=offer,
+        )  # fmt: skip
         found = await self._ensure_only(
             intent, lambda: self._found_servers(wanted.name, zone), make,
             lambda each: self._discard(each, zone),
         )  # fmt: skip
-        server = await self._do(lambda: self._instances.get_server(server_id=found.id, zone=zone))
-        assert server.server is not None, "a server that was just found comes back"
-        return server.server
+        return await self._do(
+            lambda: given(self._instances.get_server(server_id=found.id, zone=zone).server)
+        )
 
     async def _found_servers(self, name: str, zone: str) -> list[Found]:
         return [found_of(server) for server in await self._named(name, zone)]
@@ -343,6 +359,10 @@ class ScalewayCloud(ScalewayReading):
                     server_id=server.id, zone=str(server.zone), action=ServerAction.POWERON
                 )
             )
+        except SoldOut as refused:
+            # The vendor looks for a host with the first start; what was made for it is to go.
+            await self._site.journal.undone(entry, why=str(refused))
+            raise NoHost(f"{server.name} does not start: {refused}") from refused
         except PlaceRefused as refused:
             # Another run may have switched it on between our look and our call.
             now = await self._do(self._get, self._machine(server))
@@ -354,7 +374,12 @@ class ScalewayCloud(ScalewayReading):
     async def end(self, machine: Machine) -> list[Resource]:
         """Delete a server, its address and its disks; return what goes on costing."""
         server = await self._do(self._get, machine)
-        hanging = [each for each in await self.resources() if each.parent == machine.id]
+        parts = (f"{machine.name}-ipv4", f"{machine.name}-disk")
+        # One that is ending already may be gone by now, and what hung on it hangs on nothing.
+        hanging = [
+            each for each in await self.resources()
+            if each.parent == machine.id or (each.parent is None and each.name in parts)
+        ]  # fmt: skip
         foreign: list[Resource] = []
         if server is not None:
             known = {each.id for each in hanging}

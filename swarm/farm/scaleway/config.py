@@ -1,6 +1,8 @@
 """The settings of the driver `scaleway`."""
 
-from pydantic import Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 
 from swarm.farm.cloud.config import CloudConfig
 
@@ -19,3 +21,12 @@ class ScalewayConfig(CloudConfig):
     """The label of a server's system image; the cloud-init template is made for Debian."""
     disk_gb: int = Field(default=20, ge=10)
     """Of the system disk: on the server where its type has that much, else a block volume."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.ssh_from and not self.lets_in(4):
+            raise ValueError(
+                "a server here has an IPv4 address alone: name your IPv4 network in ssh_from, such as "
+                "203.0.113.7/32"
+            )
+        return self

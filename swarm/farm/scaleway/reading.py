@@ -358,10 +358,13 @@ class ScalewayReading:
     def _intent(
         self, kind: Kind, name: str, wanted: Wanted, *, location: str, type: str | None = None,
         price: Price | None = None, parent: str | None = None, size_gb: Decimal | None = None,
+        size: Offer | Machine | None = None,
     ) -> Intent:  # fmt: skip
         return Intent(
             wanted.instance, wanted.owner, wanted.generation, self.name, Action.CREATE, kind, name,
             type=type, location=location, price=price, parent=parent, size_gb=size_gb,
+            cpus=self._config.room_cpus(size.cores) if size and size.cores else None,
+            memory_mib=self._config.room_mib(size.memory_mib) if size and size.memory_mib else None,
         )  # fmt: skip
 
     def _address_intent(self, wanted: Wanted, zone: str) -> Intent:

@@ -30,8 +30,11 @@ _VERBS = {
     Action.START: "on", Action.STOP: "off", Action.RESIZE: "resized",
 }  # fmt: skip
 _PROVIDERS = ("hetzner", "scaleway")
+_MAKING = (Action.CREATE, Action.ADOPT)
+_Key = tuple[str, str, Kind, str]
 _FREE = (Kind.NETWORK, Kind.FIREWALL, Kind.KEY, Kind.SECRET)
 _US = timedelta(microseconds=1)
+_WHOLE = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +95,36 @@ class Report:
 
 
 def events_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return the events of all that costs, as `swarm hosting bill` takes them."""
-    made = {
-        key_of(e.intent): e for e in entries if e.intent.action in (Action.CREATE, Action.ADOPT)
-    }
-    return [
-        _event(entry, made.get(key_of(entry.intent), entry).intent.price)
-        for entry in entries
-        if entry.state is EntryState.DONE and _costs(entry, made.get(key_of(entry.intent)))
-    ]
+    """Return the events of all that costs, as `swarm hosting bill` takes them.
+
+    Each event speaks of the thing that bore its name at that moment: the same name may have had
+    another one before, of another size and price. A thing is never older than its making, whatever
+    the operator's clock said when it ended.
+    """
+    found: list[dict[str, Any]] = []
+    alive: dict[_Key, Entry] = {}
+    made = _made_later(entries)
+    for entry in entries:
+        if entry.state is not EntryState.DONE:
+            continue
+        key = key_of(entry.intent)
+        if entry.intent.action in _MAKING:
+            alive[key] = entry
+        of = alive.get(key) or made.get(key)
+        if _costs(entry, of):
+            found.append(_event(entry, of))
+        if entry.intent.action is Action.DELETE:
+            alive.pop(key, None)
+    return found
+
+
+def _made_later(entries: Sequence[Entry]) -> dict[_Key, Entry]:
+    """Return what was made first under each name, for events that stand before it."""
+    found: dict[_Key, Entry] = {}
+    for entry in entries:
+        if entry.state is EntryState.DONE and entry.intent.action in _MAKING:
+            found.setdefault(key_of(entry.intent), entry)
+    return found
 
 
 def _costs(entry: Entry, made: Entry | None) -> bool:
@@ -114,20 +138,22 @@ def _costs(entry: Entry, made: Entry | None) -> bool:
     return intent.provider in _PROVIDERS or bool(made and made.intent.price)
 
 
-def _event(entry: Entry, price: Price | None) -> dict[str, Any]:
+def _event(entry: Entry, made: Entry | None) -> dict[str, Any]:
+    """Return one event. `made` is the entry that made the thing, itself where this is it."""
     intent = entry.intent
     is_server = intent.kind in (Kind.CONTAINER, Kind.SERVER)
     found: dict[str, Any] = {
-        "at": iso(entry.ended_at or entry.intended_at),
+        "at": iso(_happened(entry, made)),
         "event": _VERBS[intent.action],
         "resource": Kind.SERVER.value if is_server else intent.kind.value,
-        "id": f"{intent.kind.value}:{intent.name}:{entry.resource_id}",
+        "id": _id(entry, made),
         "provider": intent.provider if intent.provider in _PROVIDERS else "own",
         "server_type": intent.type,
         "location": intent.location,
         "size_gb": None if intent.size_gb is None else plain(intent.size_gb),
     }
-    if intent.action in (Action.CREATE, Action.ADOPT, Action.RESIZE) and price is not None:
+    price = intent.price or (made.intent.price if made is not None else None)
+    if intent.action in (*_MAKING, Action.RESIZE) and price is not None:
         found |= {
             "price_month": None if price.monthly is None else plain(price.monthly),
             "price_hour": None if price.hourly is None else plain(price.hourly),
@@ -138,13 +164,67 @@ def _event(entry: Entry, price: Price | None) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def _id(entry: Entry, made: Entry | None) -> str:
+    """Name the thing. A run that found it gone already did not learn its id, which its making has."""
+    resource_id = entry.resource_id or (made.resource_id if made is not None else "")
+    return f"{entry.intent.kind.value}:{entry.intent.name}:{resource_id}"
+
+
+def _happened(entry: Entry, made: Entry | None) -> datetime:
+    """Return when it took effect: a thing ends no sooner than it began, by whichever clock."""
+    at = entry.ended_at or entry.intended_at
+    if made is None or made.id >= entry.id:
+        return at
+    return max(at, made.ended_at or made.intended_at)
+
+
 def prices_now(entries: Sequence[Entry]) -> dict[str, Price]:
-    """Return what each instance's own things cost while they exist, by the instance's name."""
+    """Return what each instance costs while it exists, by its name.
+
+    That is its own things, and its part of a server that several share.
+    """
     found: dict[str, list[Price]] = defaultdict(list)
-    for entry in living(entries):
-        if entry.intent.price is not None and entry.intent.instance:
-            found[entry.intent.instance].append(entry.intent.price)
+    shared: dict[str, list[Price]] = defaultdict(list)
+    alive = living(entries)
+    for entry in alive:
+        if entry.intent.price is not None:
+            own = found[entry.intent.instance] if entry.intent.instance else shared[_host(entry)]
+            own.append(entry.intent.price)
+    for host, prices in shared.items():
+        for instance, share in _shares(host, alive).items():
+            found[instance].append(_part_of(_sum(prices), share))
     return {name: _sum(prices) for name, prices in found.items()}
+
+
+def _host(entry: Entry) -> str:
+    """Return the name of the server that a thing is, or hangs on."""
+    is_server = entry.intent.kind is Kind.SERVER
+    return entry.intent.name if is_server else entry.intent.parent or ""
+
+
+def _shares(host: str, alive: Sequence[Entry]) -> dict[str, Fraction]:
+    """Return each seat's part of a shared server as it stands now; what is left of 1 is idle."""
+    seats = [e for e in alive if e.intent.kind is Kind.CONTAINER and e.intent.parent == host]
+    kept = {
+        e.intent.instance: Use(
+            int(Fraction(e.intent.cpus or 0) * 10**6), (e.intent.memory_mib or 0) * 1024
+        )
+        for e in seats
+    }
+    server = next(
+        (e for e in alive if e.intent.kind is Kind.SERVER and e.intent.name == host), None
+    )
+    capacity = _capacity(server, kept, timedelta(seconds=1), memory_ms=1)
+    parts = partition(_WHOLE, kept, capacity)
+    return {name: Fraction(part, _WHOLE) for name, part in parts.direct.items()}
+
+
+def _part_of(price: Price, share: Fraction) -> Price:
+    """Return a part of what a server costs a day."""
+    if price.per_day is None:
+        return price
+    day = from_pico(int(to_pico(round(price.per_day, 12)) * share))
+    return replace(price, hourly=None, monthly=day * DAYS_OF_A_MONTH)
 
 
 def _sum(prices: list[Price]) -> Price:
@@ -236,16 +316,13 @@ def _divided(
     costs: dict[str, list[_Cost]] = defaultdict(list)
     idle: list[Idle] = []
     for entry in entries:
-        if entry.state is not EntryState.DONE or entry.intent.action not in (
-            Action.CREATE, Action.ADOPT,
-        ):  # fmt: skip
+        if entry.state is not EntryState.DONE or entry.intent.action not in _MAKING:
             continue
-        mine = lines.pop(str(_event(entry, None)["id"]), [])
+        mine = lines.pop(_id(entry, entry), [])
         if entry.intent.instance:
             costs[entry.intent.instance] += [_Cost.of(line) for line in mine]
         elif mine:
-            rest = _shared(entry, mine, entries, costs, since=since, until=until)
-            idle += [rest] if rest is not None else []
+            idle += _shared(entry, mine, entries, costs, since=since, until=until)
     return tuple(_seats(entries, costs)), tuple(idle)
 
 
@@ -265,25 +342,41 @@ class _Cost:
 def _shared(
     host: Entry, lines: list[BillLine], entries: Sequence[Entry], costs: dict[str, list[_Cost]], *,
     since: datetime, until: datetime,
-) -> Idle | None:  # fmt: skip
+) -> list[Idle]:  # fmt: skip
     """Divide a shared thing's bill among the instances that sat on it; return what is left."""
-    name = host.intent.name if host.intent.kind is Kind.SERVER else host.intent.parent or ""
-    stays = _stays(entries, name, since=since, until=until)
-    first = lines[0]
-    if any(line.amount is None for line in lines):
-        for instance in stays:
-            costs[instance].append(_Cost(None, None, None, CostStatus.UNPRICED, first.reason))
-        return None
-    whole = sum((line.amount for line in lines if line.amount is not None), Decimal(0))
+    stays = _stays(entries, _host(host), since=since, until=until)
     begun = max(host.ended_at or host.intended_at, since)
     length = min(_ended(host, entries) or until, until) - begun
-    parts = partition(to_pico(whole), stays, _capacity(host, stays, length))
-    for instance, amount in parts.direct.items():
-        costs[instance].append(
-            _Cost(from_pico(amount), first.currency, first.tax, first.status, None)
-        )
-    rest = from_pico(to_pico(whole) - sum(parts.direct.values()))
-    return Idle(host.intent.name, rest, whole, first.currency or "", first.tax or "net")
+    capacity = _capacity(_server_of(host, entries), stays, length)
+    kinds: dict[tuple[str, str], list[BillLine]] = defaultdict(list)
+    for line in lines:
+        if line.amount is None:
+            for instance in stays:
+                costs[instance].append(_Cost.of(line))
+        else:
+            kinds[line.currency or "", line.tax or "net"].append(line)
+    idle = []
+    for (currency, tax), of_kind in kinds.items():
+        whole = sum((line.amount for line in of_kind if line.amount is not None), Decimal(0))
+        parts = partition(to_pico(whole), stays, capacity)
+        status = worst_status([line.status for line in of_kind])
+        for instance, amount in parts.direct.items():
+            costs[instance].append(_Cost(from_pico(amount), currency, tax, status, None))
+        idle.append(Idle(host.intent.name, from_pico(parts.idle), whole, currency, tax))
+    return idle
+
+
+def _server_of(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
+    """Return what made the server that a thing is, or hung on when it was made."""
+    if entry.intent.kind is Kind.SERVER:
+        return entry
+    named = [
+        e for e in entries
+        if e.intent.kind is Kind.SERVER and e.intent.name == entry.intent.parent
+        and e.state is EntryState.DONE and e.intent.action in _MAKING
+    ]  # fmt: skip
+    # Its address is written down before the server is, and noted after it.
+    return min(named, key=lambda e: abs(e.id - entry.id), default=None)
 
 
 def _stays(
@@ -320,27 +413,39 @@ def _ended(made: Entry, entries: Sequence[Entry]) -> datetime | None:
     return next(later, None)
 
 
-def _capacity(host: Entry, stays: dict[str, Use], length: timedelta) -> Capacity:
-    """Return what a server had to give; where nobody noted its size, what was kept of it."""
+def _capacity(
+    server: Entry | None, stays: dict[str, Use], length: timedelta, *, memory_ms: int | None = None
+) -> Capacity:
+    """Return what a server had to give; where nobody noted its size, what was kept of it.
+
+    Args:
+        server: What made it.
+        stays: What was kept for each seat.
+        length: How long it was there.
+        memory_ms: The same for memory where that is counted otherwise.
+    """
     us = max(length // _US, 0)
-    cpus, memory_mib = host.intent.cpus, host.intent.memory_mib
-    if cpus is None or memory_mib is None:
-        listed = next(
-            (
-                row
-                for row in HostPrices.load().rows
-                if row.provider == host.intent.provider and row.type == (host.intent.type or "")
-            ),
-            None,
-        )
-        if listed is not None and listed.vcpus is not None and listed.memory_gib is not None:
-            cpus, memory_mib = listed.vcpus, int(listed.memory_gib * 1024)
-    if cpus is None or memory_mib is None:
+    size = None if server is None else _size(server)
+    if size is None:
         return Capacity(
             sum(use.cpu_us for use in stays.values()),
             sum(use.memory_kib_ms for use in stays.values()),
         )
-    return Capacity(int(us * Fraction(cpus)), us // 1000 * memory_mib * 1024)
+    ms = us // 1000 if memory_ms is None else memory_ms
+    return Capacity(int(us * Fraction(size[0])), ms * size[1] * 1024)
+
+
+def _size(server: Entry) -> tuple[Decimal, int] | None:
+    """Return a server's processors and MiB: as noted when it was made, else by the list of prices."""
+    cpus, memory_mib = server.intent.cpus, server.intent.memory_mib
+    if cpus is not None and memory_mib is not None:
+        return cpus, memory_mib
+    for row in HostPrices.load().rows:
+        if (row.provider, row.type) == (server.intent.provider, server.intent.type or ""):
+            if row.vcpus is None or row.memory_gib is None:
+                return None
+            return row.vcpus, int(row.memory_gib * 1024)
+    return None
 
 
 def _seats(entries: Sequence[Entry], costs: dict[str, list[_Cost]]) -> Iterable[Seat]:
@@ -352,15 +457,24 @@ def _seats(entries: Sequence[Entry], costs: dict[str, list[_Cost]]) -> Iterable[
         if not found and name not in alive:
             continue
         statuses = [cost.status for cost in found] or [CostStatus.UNPRICED]
-        known = [cost for cost in found if cost.amount is not None]
-        price = now.get(name)
-        kinds = {(cost.currency, cost.tax) for cost in known}
-        currency, tax = kinds.pop() if len(kinds) == 1 else (None, None)
-        amount = sum((c.amount for c in known if c.amount is not None), Decimal(0))
+        price = now.get(name) if name in alive else None
+        sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        for cost in found:
+            if cost.amount is not None:
+                sums[cost.currency or "", cost.tax or "net"] += cost.amount
+        amount, reason = None, next((cost.reason for cost in found if cost.reason), None)
+        # Where there is no one amount, the currency is that of a day.
+        currency, tax = (price.currency, price.tax) if price and price.per_day else (None, None)
+        if len(sums) == 1:
+            (((currency, tax), amount),) = sums.items()
+        elif sums:
+            reason = "in " + " and ".join(
+                f"{plain(v)} {c} {t}" for (c, t), v in sorted(sums.items())
+            )
         yield Seat(
-            name, last.owner, last.provider, last.parent, amount if currency else None, currency, tax,
-            worst_status(statuses), price.per_day if price and name in alive else None, name in alive,
-            next((cost.reason for cost in found if cost.reason), None),
+            name, last.owner, last.provider, last.parent, amount, currency, tax,
+            worst_status(statuses),
+            price.per_day if price and price.currency == currency else None, name in alive, reason,
         )  # fmt: skip
 
 

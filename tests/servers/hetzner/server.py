@@ -133,10 +133,13 @@ class HetznerServer(CloudServer):
 
     def list_types(self, call: Call, _: "re.Match[str]") -> Answer:
         rows = [catalog.server_type(row) for row in self.world.types.values()]
+        if not self.world.says_places:
+            rows = [{k: v for k, v in row.items() if k != "locations"} for row in rows]
         return self._page(call, "server_types", rows)
 
     def pricing(self, call: Call, _: "re.Match[str]") -> Answer:
-        return Answer(200, {"pricing": catalog.pricing(self.world.types)})
+        told = catalog.pricing(self.world.types) | {"currency": self.world.currency}
+        return Answer(200, {"pricing": told})
 
     def get_server(self, call: Call, found: "re.Match[str]") -> Answer:
         return Answer(200, {"server": self._server(found).document()})
@@ -183,6 +186,7 @@ class HetznerServer(CloudServer):
         name = call.body["name"]
         if any(f.name == name for f in self.world.firewalls.values()):
             raise Refused(409, "uniqueness_error", "firewall name is already used", fields=[])
+        self._check_rules(call.body.get("rules", []))
         made = Firewall(
             self.world.number(), name, call.body.get("labels", {}), stamp(self.now_s),
             rules=call.body.get("rules", []),
@@ -192,6 +196,7 @@ class HetznerServer(CloudServer):
 
     def set_rules(self, call: Call, found: "re.Match[str]") -> Answer:
         firewall = self._of(self.world.firewalls, found, "firewall")
+        self._check_rules(call.body["rules"])
         firewall.rules = call.body["rules"]
         action = self.world.action("set_firewall_rules", self.now_s)
         return Answer(201, {"actions": [action.document()]})
@@ -253,6 +258,12 @@ class HetznerServer(CloudServer):
         if wanted["image"] != "debian-12":
             raise Refused(422, "invalid_input", "image not found", fields=[])
 
+    @staticmethod
+    def _check_rules(rules: list[Document]) -> None:
+        for each in (source for rule in rules for source in rule.get("source_ips", [])):
+            if "/" not in each:
+                raise Refused(422, "invalid_input", f"{each} must be in CIDR notation", fields=[])
+
     def _check_labels(self, wanted: Document) -> None:
         for key, value in wanted.get("labels", {}).items():
             if not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", value):
@@ -304,11 +315,19 @@ class HetznerServer(CloudServer):
         def ends() -> None:
             server.status = "running" if word in ("poweron", "reboot") else "off"
 
+        def stays() -> None:
+            server.status = was
+
+        was = server.status
+        if word == "poweron" and was == "off":
+            server.status = "starting"
         command = {
             "poweron": "start_server", "poweroff": "stop_server", "shutdown": "shutdown_server",
             "reboot": "reboot_server",
         }[word]  # fmt: skip
-        action = self.world.action(command, self.now_s, server=server.id, on_end=ends)
+        action = self.world.action(
+            command, self.now_s, server=server.id, on_end=ends, on_error=stays
+        )  # fmt: skip
         return Answer(201, {"action": action.document()})
 
     def delete_server(self, call: Call, found: "re.Match[str]") -> Answer:

@@ -26,6 +26,7 @@ class Action:
     """How it will end, if badly."""
     status: str = "running"
     on_end: Any = None
+    on_error: Any = None
 
     def look(self) -> None:
         """Move on by one look."""
@@ -33,8 +34,9 @@ class Action:
             self.looks -= 1
             if self.looks <= 0:
                 self.status = "error" if self.error else "success"
-                if self.on_end is not None and not self.error:
-                    self.on_end()
+                after = self.on_error if self.error else self.on_end
+                if after is not None:
+                    after()
 
     def document(self) -> Document:
         """Return it as the API writes it."""
@@ -201,6 +203,11 @@ class World:
         """How many looks an action takes."""
         self.bad_ends: dict[str, Document] = {}
         """Errors with which the next action of a command ends."""
+        self.always_bad: dict[str, Document] = {}
+        """The same for every action of a command."""
+        self.currency = "EUR"
+        self.says_places = True
+        """Whether a type says where it is sold."""
         self._last = 1000
 
     def number(self) -> int:
@@ -209,13 +216,15 @@ class World:
         return self._last
 
     def action(
-        self, command: str, now_s: float, *, server: int | None = None, on_end: Any = None
-    ) -> Action:
+        self, command: str, now_s: float, *, server: int | None = None, on_end: Any = None,
+        on_error: Any = None,
+    ) -> Action:  # fmt: skip
         """Begin something that takes a while."""
         made = Action(
             self.number(), command,
             [{"id": server, "type": "server"}] if server is not None else [], stamp(now_s),
-            looks=self.looks, error=self.bad_ends.pop(command, None), on_end=on_end,
+            looks=self.looks, on_end=on_end, on_error=on_error,
+            error=self.bad_ends.pop(command, None) or self.always_bad.get(command),
         )  # fmt: skip
         self.actions[made.id] = made
         return made

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,8 @@ def make(words: list[str], *, runs: bool) -> int:
             "id": hashlib.sha256(f"{name}{found['made']}".encode()).hexdigest(), "runs": runs,
             "labels": dict(each.split("=", 1) for each in options["--label"]), "image": image,
             "image_id": found["images"][image]["id"], "home": home_of(options),
-            "well": found["images"][image]["well"],
+            "well": found["images"][image]["well"], "dies": found["images"][image]["dies"],
+            "restarts": 0,
         }  # fmt: skip
     return 0
 
@@ -110,9 +112,15 @@ def session() -> int:
 
 def shown(name: str, box: dict[str, Any]) -> dict[str, Any]:
     """Return a container as `docker inspect` writes it."""
-    state = {"Running": box["runs"], "ExitCode": 0, "StartedAt": "2026-01-01T00:00:00.123456789Z"}
+    # What ends by itself is started again and again, and is said to run between two starts.
+    status = "restarting" if box["dies"] and box["runs"] else "running" if box["runs"] else "exited"
+    state = {
+        "Status": status, "Running": box["runs"], "ExitCode": 0, "OOMKilled": False,
+        "StartedAt": "2026-01-01T00:00:00.123456789Z", "Health": {"Status": "starting"},
+    }  # fmt: skip
+    box["restarts"] += status == "restarting"
     return {
-        "Id": box["id"], "Name": f"/{name}", "State": {**state, "Health": {"Status": "starting"}},
+        "Id": box["id"], "Name": f"/{name}", "State": state, "RestartCount": box["restarts"],
         "Image": box["image_id"], "Config": {
             "Image": box["image"], "Labels": box["labels"],
             "Healthcheck": {"Test": ["CMD", "true"]},
@@ -127,6 +135,8 @@ def execute(words: list[str]) -> int:
         box = found["containers"].get(name)
     if box is None or not box["runs"]:
         return refuse(f"Container {name} is not running")
+    if box["dies"]:
+        return refuse(f"Container {name} is restarting, wait until the container is running")
     if "heartbeat" in " ".join(rest) and "born" in " ".join(rest):
         return 0 if box["well"] else 1
     return inside(rest, box["home"])
@@ -174,7 +184,7 @@ def load() -> int:
     """Take an image: its name, its id and whether it gets well."""
     name, id_, well = sys.stdin.read().split()
     with books() as found:
-        found["images"][name] = {"id": id_, "well": well == "well"}
+        found["images"][name] = {"id": id_, "well": well == "well", "dies": well == "dies"}
         found["loads"] += 1
     return 0
 
@@ -187,15 +197,31 @@ def volume(words: list[str]) -> int:
         return 0
     if words[0] == "inspect":
         return 0 if folder.is_dir() else refuse("no such volume")
+    if words[0] == "ls":
+        names = [path.name for path in (PLACE / "volumes").iterdir()]
+        return listed(names, parsed(words[1:])[0])
     if not folder.is_dir():
         return refuse("no such volume")
+    with books() as found:
+        if words[-1] in [box["home"] for box in found["containers"].values()]:
+            return refuse(f"remove {words[-1]}: volume is in use")
     shutil.rmtree(folder)
+    return 0
+
+
+def listed(names: list[str], options: dict[str, list[str]]) -> int:
+    """Print the names that the filters let through; a label is the whole farm's here."""
+    wanted = [f.partition("=")[2] for f in options.get("--filter", []) if f.startswith("name=")]
+    print("\n".join(n for n in names if all(re.search(w, n) for w in wanted)))  # noqa: T201  # stands for a program
     return 0
 
 
 def main(words: list[str]) -> int:
     """Do one command."""
     verb, *rest = words
+    if (PLACE / "down").exists():
+        sys.stderr.write("Cannot connect to the Docker daemon. Is the docker daemon running?\n")
+        return 1
     with (PLACE / "said").open("a") as said:
         said.write(f"{verb} {' '.join(w if len(w) < 80 else '…' for w in rest)}\n")
     if verb == "run" and "--rm" in rest:
@@ -210,8 +236,8 @@ def main(words: list[str]) -> int:
         return change(verb, rest)
     if verb == "ps":
         with books() as found:
-            print("\n".join(found["containers"]))  # noqa: T201  # stands for a program
-        return 0
+            names = list(found["containers"])
+        return listed(names, parsed(rest)[0])
     if verb == "load":
         return load()
     return 0 if verb in ("network", "logs") else refuse(f"what is {verb}?")
