@@ -1,5 +1,6 @@
 """The door: find the command, run it, and say in one sentence what went wrong."""
 
+import errno
 import gc
 import os
 import sys
@@ -245,6 +246,9 @@ def guarded(command: Callable[[], int]) -> int:
     except ReaderGoneError:
         raise
     except Exception as error:  # noqa: BLE001  # the outermost loop of a command
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" ({error.filename})" if error.filename else ""
+            return _fail(f"The disk is full{where}: free some space and try again.", exits.USAGE)
         record: Callable[[BaseException], Any] = load("swarm.cli.logs:record_crash")
         return _fail(
             f"Something inside Swarm broke ({type(error).__name__}); nothing that was stored is "

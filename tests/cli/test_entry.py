@@ -1,5 +1,6 @@
 """The door: help, wrong words, exit codes, and what happens when something breaks."""
 
+import errno
 import json
 import logging
 import os
@@ -254,3 +255,12 @@ def test_settings_that_cannot_be_read_say_what_to_write(terminal: Terminal) -> N
 def test_the_table_and_the_declarations_agree() -> None:
     for command in COMMANDS.values():
         assert load(command.target) is not None
+
+
+def test_a_full_disk_is_no_bug_and_names_what_could_not_be_written(
+    terminal: Terminal, broken: Any
+) -> None:
+    broken(OSError(errno.ENOSPC, "No space left on device", "/data/swarm.db"))
+    seen = terminal.run("roles")
+    told = "Error: The disk is full (/data/swarm.db): free some space and try again.\n"
+    assert (seen.code, seen.out, seen.err) == (2, "", told)

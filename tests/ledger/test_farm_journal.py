@@ -68,6 +68,17 @@ def test_a_name_that_had_another_server_before_is_billed_by_the_price_of_each() 
     assert book.total(100) == 10 * Decimal("0.0064") + 5 * Decimal("0.0192")
 
 
+def test_what_never_came_to_be_has_no_end_to_bill() -> None:
+    book = Book()
+    book.server(0)
+    book.write(
+        Action.CREATE, Kind.IPV4, "host2-ipv4", 1, state="undone",
+        price=Price(Decimal("0.0008"), Decimal("0.50"), "EUR"),
+    )  # fmt: skip
+    book.write(Action.DELETE, Kind.IPV4, "host2-ipv4", 2, id="i2")
+    assert book.total(10) == 10 * Decimal("0.0064")
+
+
 def test_an_end_that_was_noted_by_the_run_after_a_death_ends_the_bill() -> None:
     """The next run finds the server gone, and knows no id of it."""
     book = Book()

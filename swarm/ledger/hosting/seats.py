@@ -104,10 +104,11 @@ def events_of(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     alive: dict[_Key, Entry] = {}
     made = _made_later(entries)
+    never = {key_of(e.intent) for e in entries if e.state is EntryState.UNDONE} - made.keys()
     for entry in entries:
-        if entry.state is not EntryState.DONE:
-            continue
         key = key_of(entry.intent)
+        if entry.state is not EntryState.DONE or key in never:
+            continue
         if entry.intent.action in _MAKING:
             alive[key] = entry
         of = alive.get(key) or made.get(key)
