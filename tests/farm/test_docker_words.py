@@ -74,12 +74,26 @@ def test_no_word_to_docker_holds_a_secret_a_socket_or_a_right(tmp_path: Path) ->
     said = words.seat_words(site_in(tmp_path), spec, IMAGE, ["ANTHROPIC_API_KEY"], publish=8080)
     text = " ".join(said)
     assert "127.0.0.1:4711:8080" in said
+    assert "SWARM_MONITORING__LISTEN=0.0.0.0:8080" in said, "a port where nobody answers is none"
     assert "ANTHROPIC_API_KEY_FILE=/run/secrets/ANTHROPIC_API_KEY" in said
     assert not {"--privileged", "--cap-add", "--volume", "--device", "--pid"} & set(said)
     assert "docker.sock" not in text
     assert "network host" not in text
     made, names = read_spec(said[said.index("--hostname") - 1].partition("=")[2])
     assert (made, names) == (spec, ["ANTHROPIC_API_KEY"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SWARM_MONITORING__LISTEN", "0.0.0.0:9000"), ("SWARM_WHATSAPP__LISTEN", "0.0.0.0:8080")],
+)
+def test_a_port_that_a_setting_speaks_of_is_left_to_it(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    spec = InstanceSpec("ada", "Ann", "swarm:1", environment={name: value})
+    said = words.seat_words(site_in(tmp_path), spec, IMAGE, [], publish=8080)
+    told = [word for word in said if word.startswith(("SWARM_MONITORING", "SWARM_WHATSAPP"))]
+    assert told == [f"{name}={value}"]
 
 
 @pytest.mark.parametrize(

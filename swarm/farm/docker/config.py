@@ -24,7 +24,8 @@ class DockerConfig(BaseModel):
     every secret of every instance."""
     publish: int | None = Field(default=None, ge=1, le=65535)
     """Port inside an instance that is to be heard on this machine's loopback; unset: none is opened,
-    since chats need none."""
+    since chats need none. Where no setting of the instance names it, `/healthz`, `/readyz` and
+    `/metrics` are answered there."""
     price_month: Decimal | None = Field(default=None, ge=0)
     """What the machine costs a month."""
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")

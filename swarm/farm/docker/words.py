@@ -9,7 +9,7 @@ from typing import Any
 
 from swarm.core.errors import InvalidInput
 from swarm.farm.base import FARM, MANAGED_BY, OWNER, SWARM, InstanceSpec, Secrets, Site, labels_of
-from swarm.farm.specs import SPEC, spec_text
+from swarm.farm.specs import SPEC, heard_at, spec_text
 
 PART, OWNER_NAME, REPLACES = "part", "owner-name", "replaces"
 """Our further labels: which part of an instance it is, the owner as written, and the generation whose
@@ -149,7 +149,7 @@ def seat_words(
     marked = labels(site, spec, SEAT) | {SPEC: spec_text(spec, secret_names)}
     if replaces:
         marked[REPLACES] = replaces
-    variables = dict(spec.environment) | {
+    variables = heard_at(publish, spec.environment) | {
         f"{name}_FILE": f"{SECRETS_FOLDER}/{name}" for name in secret_names
     }
     port = [] if publish is None else ["--publish", f"127.0.0.1:{spec.port or ''}:{publish}"]

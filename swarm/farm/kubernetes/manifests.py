@@ -20,6 +20,7 @@ from swarm.farm.base import (
     label_value,
 )
 from swarm.farm.kubernetes.config import KubernetesConfig
+from swarm.farm.specs import heard_at
 
 Document = dict[str, Any]
 UID = 10001
@@ -29,7 +30,6 @@ HEALTHY = ("/usr/local/bin/python3", "-I", "-S", "/opt/swarm/healthy.py")
 SECRETS_AT = "/run/secrets/swarm"
 SCRATCH_MIB = 256
 STOP_S = 30
-LISTEN = "SWARM_MONITORING__LISTEN"
 _EXPECTED = "swarm/expected-keys"
 
 
@@ -232,10 +232,9 @@ def _pod(spec: InstanceSpec, config: KubernetesConfig, secrets: Secrets) -> Docu
 
 
 def _container(spec: InstanceSpec, config: KubernetesConfig, secrets: Secrets) -> Document:
-    # Nothing listens unless it is told to; who may come is the NetworkPolicy's to say.
-    heard = {} if config.port is None else {LISTEN: f"0.0.0.0:{config.port}"}
     files = {f"{key}_FILE": f"{SECRETS_AT}/{key}" for key in secrets}
-    variables = {**heard, **spec.environment, **files}
+    # Who may come there is the NetworkPolicy's to say.
+    variables = heard_at(config.port, spec.environment) | files
     check = {"exec": {"command": list(HEALTHY)}, "timeoutSeconds": 5, "periodSeconds": 30}
     mounts: list[Document] = [
         {"name": "home", "mountPath": "/data"},
