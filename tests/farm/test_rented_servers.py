@@ -165,6 +165,12 @@ def test_a_server_that_nobody_could_reach_is_refused_before_it_is_rented() -> No
     )
 
 
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_a_door_for_everybody_is_refused(network: str) -> None:
+    with pytest.raises(ValueError, match="is everybody"):
+        HetznerConfig(ssh_from=("203.0.113.7", network))
+
+
 # -- the books
 
 

@@ -64,9 +64,12 @@ class CloudConfig(BaseModel):
         for each in value:
             try:
                 # A vendor takes a network alone: an address becomes that of one machine.
-                found.append(str(ip_network(each.strip())))
+                network = ip_network(each.strip())
             except ValueError as error:
                 raise ValueError(
                     f"{each!r} is no network; write it like 203.0.113.7/32 or 2001:db8::/64"
                 ) from error
+            if network.prefixlen == 0:
+                raise ValueError(f"{each!r} is everybody; name the network that you are in")
+            found.append(str(network))
         return tuple(dict.fromkeys(found))
