@@ -32,8 +32,8 @@ image_tools = { sh tools/setup.sh docker || $(if $(is_ci),exit 1,true); }
 image_run = $(bin)/pytest -q -p no:cacheprovider $(image_cache) $(if $(is_ci),--docker-only)
 image_core = tests/image/test_image.py tests/image/test_below_docker.py
 image_check = $(image_tools) && $(image_run) $(image_core)
-image_test = $(image_tools) && $(image_run) $(image_core) tests/image/test_farm_docker.py \
-	tests/image/test_cloud_init_boot.py
+image_test = $(image_tools) && $(image_run) $(image_core) tests/image/test_compose_docker.py \
+	tests/image/test_farm_docker.py tests/image/test_cloud_init_boot.py
 
 .PHONY: help setup order test image image-check image-test lock chaos attack embedded bench clean
 

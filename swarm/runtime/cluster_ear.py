@@ -1,7 +1,7 @@
 """Hear the bell of a shared database on a connection, in the thread that owns the connection."""
 
+import os
 import select
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ class Ear:
     def __init__(self, told: Callable[[str], None]) -> None:
         """Take what is called with each ring, in whichever thread it is heard."""
         self._told = told
-        self._ends: tuple[socket.socket, socket.socket] | None = None
+        self._ends: tuple[int, int] | None = None
         self._raw: Any = None
 
     def open(self, connection: Connection, company: str) -> None:
@@ -30,7 +30,7 @@ class Ear:
 
         What was rung before is not heard: whoever opens looks by itself.
         """
-        self._ends = self._ends or socket.socketpair()
+        self._ends = self._ends or os.pipe()
         # Detached from its pool, it is known by this name alone.
         self._raw = connection.connection.dbapi_connection
         # A ring may come along with the answer to a statement.
@@ -46,18 +46,21 @@ class Ear:
 
     def wake(self) -> None:
         """End the wait. From any thread."""
-        if self._ends is not None:
-            self._ends[0].send(b"w")
+        ends = self._ends
+        if ends is not None:
+            os.write(ends[1], b"w")
 
     def close(self) -> None:
         """Let go of what wakes it; the connection is somebody else's to close."""
-        for end in self._ends or ():
-            end.close()
+        # A number that is closed may soon be another file's.
+        ends, self._ends = self._ends, None
+        for end in ends or ():
+            os.close(end)
 
     def _hear(self, seconds: float) -> bool:
         """Wait for one event; False where it ends the wait."""
         assert self._ends is not None
-        woken = self._ends[1].fileno()
+        woken = self._ends[0]
         try:
             fd = self._raw.fileno()
             ready = select.poll()

@@ -19,6 +19,7 @@ from tools.docker import base, engine, lower
 collect_ignore = [
     "test_image.py",
     "test_below_docker.py",
+    "test_compose_docker.py",
     "test_farm_docker.py",
     "test_cloud_init_boot.py",
 ]

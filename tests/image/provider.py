@@ -70,8 +70,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.image.provider")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--host", default="127.0.0.1")
     options = parser.parse_args()
-    provider = ScriptedProvider(Working(), port=options.port, delay_s=options.delay)
+    provider = ScriptedProvider(
+        Working(), port=options.port, delay_s=options.delay, host=options.host
+    )
     asyncio.run(serve(provider))
 
 

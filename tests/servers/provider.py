@@ -48,6 +48,7 @@ class ScriptedProvider:
         faults: Mapping[int, Reply] | None = None,
         delay_s: float = 0.0,
         port: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
         self.script = script
         self.faults = dict(faults or {})
@@ -55,6 +56,7 @@ class ScriptedProvider:
         self.requests: list[Request] = []
         self.connections = 0
         self._port = port
+        self._host = host
         self._wires: set[Wire] = set()
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -85,9 +87,9 @@ class ScriptedProvider:
             await asyncio.gather(*(wire.lost.wait() for wire in list(self._wires)))
 
     async def start(self) -> None:
-        """Listen on loopback."""
+        """Listen, on loopback unless another address was given."""
         loop = self._loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connect, "127.0.0.1", self._port, backlog=512)
+        self._server = await loop.create_server(self._connect, self._host, self._port, backlog=512)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
