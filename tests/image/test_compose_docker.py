@@ -215,6 +215,9 @@ def _with_provider() -> dict[str, object]:
         "SWARM_LLM__API_BASE": PROVIDER,
         "SWARM_LLM__MODEL": "openai/scripted",
         "SWARM_LLM__API_KEY": "none",
+        "SWARM_PRICES": json.dumps(
+            {"openai/scripted": {"input_per_million": "3", "output_per_million": "15"}}
+        ),
     }
     script = {
         "image": "swarm:ci",
