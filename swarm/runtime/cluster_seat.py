@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import sqlalchemy as sa
 import structlog
@@ -115,6 +115,7 @@ class ClusterSeat:
         self.name = ""
         self._generation = 0
         self._connection: Connection | None = None
+        self._raw: Any = None
         self._ear = Ear(self._rung)
         self._ring = engine.be_rung()
         self._heard: Callable[[str], None] | None = None
@@ -184,6 +185,7 @@ class ClusterSeat:
         connection.detach()
         # It has no transactions to say it in.
         postgres.settle(connection, self._store.company)
+        self._raw = connection.connection.driver_connection
         # A sign of life that a crash of the server undoes is none the worse for it.
         connection.exec_driver_sql("SET synchronous_commit = off")
         self._ear.open(connection, self._store.company)
@@ -282,6 +284,10 @@ class ClusterSeat:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            # One that was lost is no longer known to the library, which would leave it open.
+            raw.close()
         if connection is not None:
             with suppress(DBAPIError):
                 connection.close()
